@@ -1,0 +1,97 @@
+"""What the recipe's `collect` section may say."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from metier.config import Section, execution
+from metier.errors import nearest
+
+ROLES = ("text", "label", "value", "group", "time", "title", "language", "license", "split", "id")
+
+
+class SourceConfig(Section):
+    """One place to read from: a file, a folder (read recursively) or a glob."""
+
+    path: str = execution(...)
+    """File, folder or glob such as `mail/**/*.eml`; relative to the recipe file. `mirror:name` is looked up below
+    METIER_DATA_MIRROR."""
+    url: str = execution("")
+    """Where the file can be downloaded from when `path` does not exist; needs `sha256`."""
+    sha256: str = ""
+    """Expected SHA-256 of the file (hex); a different file is refused."""
+    reader: str = ""
+    """Force a reader by name; empty: chosen by content and extension."""
+    columns: dict[str, str] = Field(default_factory=dict)
+    """Tables: role -> column name, such as `{text: message, label: intent, group: customer_no}`. Roles: text, label,
+    value, group, time, title, language, license, split, id. Empty: guessed from usual names, and the guess is told."""
+    encoding: str = ""
+    """Text and tables: encoding such as `gb18030`; empty: detected."""
+    delimiter: str = ""
+    """Delimited tables: the separator; empty: detected."""
+    label_from: Literal["", "folder"] = ""
+    """`folder`: the name of the file's folder is its label."""
+    split: Literal["", "train", "validation", "test"] = ""
+    """Put everything of this source into one split (an official test set)."""
+    license: str = ""
+    """Licence of the texts, kept with every document."""
+
+    @field_validator("columns")
+    @classmethod
+    def _known_roles(cls, value: dict[str, str]) -> dict[str, str]:
+        return _checked(value, ROLES)
+
+
+class IndexConfig(Section):
+    """A register that says more about files: a table with one row a file or mail message."""
+
+    path: str = execution(...)
+    """The table (any format that the table reader reads); relative to the recipe file."""
+    key: str
+    """Column that names the item: a path relative to its source folder, a file name, or a mail's Message-ID."""
+    columns: dict[str, str]
+    """Role -> column name, such as `{label: intent, group: customer_no}`."""
+    encoding: str = ""
+    """Encoding; empty: detected."""
+
+    @field_validator("columns")
+    @classmethod
+    def _known_roles(cls, value: dict[str, str]) -> dict[str, str]:
+        return _checked(value, tuple(role for role in ROLES if role != "text"))
+
+
+class CollectConfig(Section):
+    """Which documents, and how they are read."""
+
+    sources: tuple[SourceConfig, ...] = ()
+    """At least one."""
+    index: IndexConfig | None = None
+    """A register with labels or groups for files that carry none themselves."""
+    exclude: tuple[str, ...] = (".*", "~$*", "Thumbs.db", "desktop.ini", "__MACOSX")
+    """File or folder names (globs) that are left out; each is counted in the rejected table."""
+    attachments: bool = True
+    """Read a mail's attachments; their text is added to the message."""
+    max_file_bytes: int = Field(default=512 * 1024 * 1024, gt=0)
+    """Bytes; a larger file is rejected with its size."""
+    max_seconds_per_file: float = Field(300.0, gt=0)
+    """Seconds; a file on which a parser hangs is rejected after that time ("timed out")."""
+    workers: int = execution(0, ge=0)
+    """Processes that read files; 0: one for each processor."""
+
+    @field_validator("sources", mode="before")
+    @classmethod
+    def _short_form(cls, value: object) -> object:
+        """`sources: folder` and `sources: [a.csv, {path: b}]` are allowed."""
+        items = [value] if isinstance(value, (str, dict)) else value
+        if isinstance(items, (list, tuple)):
+            return tuple({"path": item} if isinstance(item, str) else item for item in items)
+        return value
+
+
+def _checked(columns: dict[str, str], known: tuple[str, ...]) -> dict[str, str]:
+    for role in columns:
+        if role not in known:
+            raise ValueError(f"there is no role '{role}'; {nearest(role, known)}")
+    return columns

@@ -1,0 +1,201 @@
+"""Which reader a file goes to: by its first bytes, then by its extension; never by trust alone.
+
+Purpose: a PDF called .txt is read as a PDF, an error page called .pdf as HTML, and a picture is refused by its name
+rather than decoded as text. Importing this module puts the built-in readers behind the door `reader`; a plug-in reader
+is used for the extension it is named after (`xlsx`), or where a source says `reader: name`.
+Not covered: archives (.zip, .tar); a single .gz file is opened.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+import zlib
+from dataclasses import replace
+
+from metier import registry
+from metier.collect import docx, html, mail, pdf, table, text  # noqa: F401  (each registers itself)
+from metier.collect.encoding import decode
+from metier.collect.reading import Options, Reading, Unreadable
+
+EXTENSIONS = {
+    "txt": "text", "text": "text", "md": "text", "markdown": "text", "log": "text", "asc": "text",
+    "csv": "table", "tsv": "table", "tab": "table", "jsonl": "table", "ndjson": "table", "json": "table",
+    "parquet": "table",
+    "html": "html", "htm": "html", "xhtml": "html", "shtml": "html", "pdf": "pdf", "docx": "docx", "docm": "docx",
+    "eml": "mail", "mbox": "mail", "mbx": "mail",
+}  # fmt: skip
+MAGIC = (
+    (b"PAR1", "table"), (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "ole"), (b"{\\rtf", "rtf"), (b"\x89PNG\r\n", "png"),
+    (b"\xff\xd8\xff", "jpeg"), (b"GIF8", "gif"), (b"II*\x00", "tiff"), (b"MM\x00*", "tiff"), (b"7z\xbc\xaf", "7z"),
+    (b"Rar!\x1a\x07", "rar"), (b"%!PS", "postscript"), (b"SQLite format 3\x00", "sqlite"), (b"\x7fELF", "program"),
+    (b"BZh", "bzip2"), (b"\xfd7zXZ\x00", "xz"), (b"\x28\xb5\x2f\xfd", "zstandard"), (b"RIFF", "riff"), (b"OggS", "ogg"),
+    (b"ID3", "mp3"), (b"wOFF", "font"),
+)  # fmt: skip
+HINTS = {
+    "doc": "save it as .docx", "rtf": "save it as .docx", "odt": "save it as .docx", "wps": "save it as .docx",
+    "xlsx": "save the sheet as .csv", "xls": "save the sheet as .csv", "ods": "save the sheet as .csv",
+    "et": "save it as .csv",
+    "msg": "save the mail as .eml", "pst": "export the mails as .mbox or .eml",
+    "ppt": "save it as .pdf", "pptx": "save it as .pdf", "zip": "unpack it into the folder", "7z": "unpack it",
+    "rar": "unpack it",
+    "png": "pictures need OCR first", "jpg": "pictures need OCR first", "jpeg": "pictures need OCR first",
+    "tiff": "pictures need OCR first", "tif": "pictures need OCR first", "heic": "pictures need OCR first",
+}  # fmt: skip
+TYPES = {"application/pdf": "pdf", "text/html": "html", "text/plain": "txt", "text/csv": "txt", "message/rfc822": "eml",
+         docx.MEDIA: "docx", "application/rtf": "rtf", "application/msword": "doc"}  # fmt: skip
+OWN = (
+    "text",
+    "table",
+)  # readers of our own code over Arrow and the standard library: they need no process of their own
+
+
+def read(data: bytes, name: str, options: Options) -> Reading:
+    """Read one file of any format. Unreadable when it gives nothing at all; UserError for a mistake in the recipe."""
+    if data.startswith(b"\x1f\x8b") and not options.reader:
+        data, name = _unzipped(data, options.max_bytes), re.sub(r"\.gz$", "", name, flags=re.I)
+        options = replace(options, depth=options.depth + 1)
+        if data.startswith(b"\x1f\x8b"):
+            raise Unreadable("unsupported format", "a .gz inside a .gz; unpack it")
+    reader = options.reader or choose(data, name, tabular=bool(options.columns))
+    return registry.lookup("reader", reader)(data, name, options)
+
+
+def read_attachment(data: bytes, name: str, media_type: str, options: Options) -> Reading:
+    """An attachment: as `read`, but a table is taken as its text, and a missing extension comes from the MIME type."""
+    if not data:
+        raise Unreadable("empty", "the attachment has 0 bytes")
+    if not extension(name) and media_type in TYPES:
+        name = f"{name}.{TYPES[media_type]}"
+    if not data.startswith(b"\x1f\x8b") and choose(data, name) == "table" and not data.startswith(b"PAR1"):
+        return registry.lookup("reader", "text")(data, name, options)
+    return read(data, name, options)
+
+
+def choose(data: bytes, name: str, tabular: bool = False) -> str:
+    """Name of the reader. tabular: columns were mapped, so text of an unknown kind is a table.
+
+    Raises Unreadable("unsupported format" or "encrypted") with the extension and what to do.
+    """
+    suffix = extension(name)
+    if b"%PDF-" in data[:1024]:
+        return "pdf"
+    if data.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return _zip(data, suffix)
+    for magic, kind in MAGIC:
+        if data.startswith(magic):
+            return _magic(kind, data, suffix)
+    if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypisom", b"ftypmp42"):
+        raise _unsupported(suffix or "heic")
+    looks = _looks(data)
+    if looks == "html" and suffix not in ("csv", "tsv", "jsonl", "json", "eml", "mbox"):
+        return "html"
+    known = EXTENSIONS.get(suffix, "")
+    if tabular and known in ("", "text"):
+        known = "table"
+    if known:
+        return known
+    if suffix and suffix in registry.names("reader"):
+        return suffix
+    if suffix:
+        raise _unsupported(suffix)
+    return looks or _plain(data)
+
+
+def extension(name: str) -> str:
+    """Lower-case extension without its dot; "" for none and for tails that are none ("v1.2", "Amendment No. 3")."""
+    found = re.search(r"\.([A-Za-z][A-Za-z0-9_]{0,9}|7z)$", name)
+    return found.group(1).lower() if found else ""
+
+
+def _looks(data: bytes) -> str:
+    """html or mail by the first lines, "" for neither."""
+    head = data[:4096]
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        head = head.decode("utf-16", "ignore").encode("utf-8")
+    head = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    start = re.sub(rb"^(?:<\?xml[^>]*\?>|<!--.*?-->|\s)*", b"", head, flags=re.S)
+    if re.match(rb"<(?:!doctype\s+html|html|head|body)[\s>]", start, re.I):
+        return "html"
+    lines = head.split(b"\n")
+    if head.startswith(b"From ") and len(lines) > 1 and mail.HEADER.match(lines[1]):
+        return "mail"
+    names = {line.split(b":")[0].strip().lower() for line in lines[:40] if mail.HEADER.match(line)}
+    usual = {
+        b"from",
+        b"to",
+        b"subject",
+        b"date",
+        b"received",
+        b"message-id",
+        b"mime-version",
+        b"return-path",
+        b"content-type",
+    }
+    if lines and mail.HEADER.match(lines[0]) and len(names & usual) >= 2:
+        return "mail"
+    return ""
+
+
+def _plain(data: bytes) -> str:
+    """A file without extension: text if it decodes as such."""
+    if data:
+        try:
+            text.clean(decode(data[:65536].rsplit(b"\n", 1)[0]))
+        except Unreadable:
+            raise _unsupported("") from None
+    return "text"
+
+
+def _zip(data: bytes, suffix: str) -> str:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, ValueError, OSError):
+        names = []
+    if any(re.fullmatch(r"word/document\d*\.xml", name) for name in names):
+        return "docx"
+    if suffix in ("docx", "docm"):
+        return "docx"  # which will say what is wrong with it
+    if suffix in registry.names("reader") and suffix not in EXTENSIONS:
+        return suffix
+    raise _unsupported(suffix or "zip")
+
+
+def _magic(kind: str, data: bytes, suffix: str) -> str:
+    if kind == "table":
+        return kind
+    if kind == "ole" and "EncryptedPackage".encode("utf-16-le") in data:
+        raise Unreadable(
+            "encrypted", f"a password-protected Office file (.{suffix or 'docx'}); save a copy without one"
+        )
+    if suffix and suffix in registry.names("reader") and suffix not in EXTENSIONS:
+        return suffix
+    if kind == "ole":
+        raise _unsupported(suffix if suffix not in ("", *EXTENSIONS) else "doc")
+    raise _unsupported(suffix if suffix and suffix not in EXTENSIONS else kind)
+
+
+def _unsupported(suffix: str) -> Unreadable:
+    named = f".{suffix}" if suffix else "no extension, and the content is not text"
+    hint = HINTS.get(suffix, "convert it, or name a reader for it" if suffix else "name a reader for it")
+    return Unreadable("unsupported format", f"{named}: {hint}")
+
+
+def _unzipped(data: bytes, limit: int) -> bytes:
+    """The inside of a .gz (all its members), no more than `limit` bytes."""
+    parts, size = [], 0
+    try:
+        while data:
+            stream = zlib.decompressobj(wbits=31)
+            parts.append(stream.decompress(data, limit - size + 1))
+            size += len(parts[-1])
+            if size > limit:
+                raise Unreadable("too large", f"unpacks to more than {limit:,} bytes")
+            if not stream.eof:
+                raise Unreadable("damaged", "the .gz file ends too early")
+            data = stream.unused_data.lstrip(b"\x00")
+    except zlib.error as error:
+        raise Unreadable("damaged", f"not readable as .gz: {error}") from None
+    return b"".join(parts)

@@ -1,0 +1,151 @@
+"""A first recipe for data that somebody points at.
+
+Purpose: look at a file or folder, guess task and columns, and say what was seen and guessed in comments, so that the
+person corrects a draft instead of facing an empty page. `metier run data.csv --task classify` uses the same draft.
+Not covered: deciding for the user. A guess that cannot be made is a UserError that names the columns.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from metier.errors import UserError
+
+TABLES = {".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json", ".parquet", ".pq"}
+FEW = 20  # distinct numbers up to which a numeric column is still taken for labels
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A recipe as plain data, and what was seen while making it."""
+
+    data: dict[str, Any]
+    seen: list[str]
+
+
+def draft(path: Path, task: str | None = None, from_folder: Path | None = None) -> Draft:
+    """Look at `path`; the recipe's paths are written relative to `from_folder` (default: as given)."""
+    if not path.exists():
+        raise UserError("there is no such file or folder", str(path.absolute()), "check the path")
+    shown = _relative(path, from_folder)
+    return _folder(path, shown, task) if path.is_dir() else _table(path, shown, task)
+
+
+def write_recipe(path: Path, task: str | None, output: Path | None, force: bool) -> Path:
+    """Write a commented recipe; returns its path. UserError when the file is there and `force` is not given."""
+    target = output or Path(f"{_name(path)}.yaml")
+    if target.exists() and not force:
+        raise UserError("this recipe is already there", str(target), "name another file with -o, or use --force")
+    made = draft(path, task, target.parent)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(render(made), encoding="utf-8")
+    return target
+
+
+def render(made: Draft) -> str:
+    """The draft as YAML with comments for the person who goes on."""
+    data, source = made.data, made.data["collect"]["sources"][0]
+    lines = ["# Written by `metier new` after looking at the data. What it saw:"]
+    lines += [f"#   {line}" for line in made.seen]
+    lines += ["# `metier show THIS` prints every key with its default.", "", f"name: {data['name']}",
+              f"task: {data['task']}            # classify: a label a text; score: a number a text", "seed: 0", "",
+              "collect:", "  sources:", f"    - path: {_quote(source['path'])}"]  # fmt: skip
+    if "columns" in source:
+        lines.append("      columns:                # role: column name")
+        lines += [f"        {role}: {_quote(column)}" for role, column in source["columns"].items()]
+        if "group" not in source["columns"]:
+            lines.append("        # group: customer_no    # patient, client or matter: never in train and test both")
+    if source.get("label_from"):
+        lines.append("      label_from: folder      # the name of a file's folder is its label")
+    lines += ["", "prepare:", "  split:", "    test: 0.2", "    validation: 0.1", "", "train:",
+              "  base_model: minilm        # `metier bases`; or a folder, or a Hub id",
+              "  method: full              # full, lora, frozen", "", "evaluate:",
+              "  # Written before the run; decides SIGN OFF, CONDITIONAL or REJECT.", "  accept:"]  # fmt: skip
+    lines += [f"    - {_quote(criterion)}" for criterion in data["evaluate"]["accept"]]
+    return "\n".join(lines) + "\n"
+
+
+def _table(path: Path, shown: str, task: str | None) -> Draft:
+    from metier.collect.table import peek
+
+    if path.suffix.lower() not in TABLES:
+        raise UserError(
+            f"a recipe cannot be guessed for a single {path.suffix or 'nameless'} file", str(path),
+            "name a table (CSV, TSV, JSONL, Parquet) with a text and a label column, or a folder of files",
+        )  # fmt: skip
+    preview = peek(path)
+    roles = dict(preview.roles)
+    kind = task or ("score" if "label" not in roles and "value" in roles else "classify")
+    answer = "value" if kind == "score" else "label"
+    if answer not in roles and (other := {"value": "label", "label": "value"}[answer]) in roles:
+        roles[answer] = roles.pop(other)
+    for role in ("text", answer):
+        if role not in roles:
+            raise UserError(
+                f"no column looks like the {role}", f"{path}, columns: {', '.join(preview.columns)}",
+                f"say which: metier run ... 'collect.sources.0.columns={{text: COLUMN, {answer}: COLUMN}}', "
+                "or rename the columns",
+            )  # fmt: skip
+    roles = {role: column for role, column in roles.items() if role not in {"label", "value"} - {answer}}
+    seen = [f"{path.name}: {preview.n_rows if preview.n_rows is not None else 'many'} rows, "
+            f"columns {', '.join(preview.columns)}"]  # fmt: skip
+    if preview.encoding:
+        seen.append(
+            f"encoding {preview.encoding}" + (f", delimiter {preview.delimiter!r}" if preview.delimiter else "")
+        )
+    answers = [row.get(roles[answer]) for row in preview.rows]
+    distinct = sorted({str(value) for value in answers if value not in (None, "")})
+    if kind == "classify":
+        seen.append(f"{len(distinct)} labels in the first {len(answers)} rows: {', '.join(distinct[:8])}")
+        if len(distinct) > FEW and all(_number(value) for value in distinct):
+            seen.append("the labels are many different numbers: perhaps the task is score")
+    return Draft(_recipe(path, {"path": shown, "columns": roles}, kind), seen)
+
+
+def _folder(path: Path, shown: str, task: str | None) -> Draft:
+    kind = task or "classify"
+    kinds: dict[str, int] = {}
+    folders = set()
+    for file in sorted(item for item in path.rglob("*") if item.is_file())[:5000]:
+        kinds[file.suffix.lower() or "(none)"] = kinds.get(file.suffix.lower() or "(none)", 0) + 1
+        folders.add(file.parent.name)
+    if not kinds:
+        raise UserError("the folder is empty", str(path), "name a folder with documents")
+    seen = [
+        f"{path.name}: " + ", ".join(f"{n} {suffix}" for suffix, n in sorted(kinds.items(), key=lambda x: -x[1])[:8])
+    ]
+    source: dict[str, Any] = {"path": shown}
+    if not set(kinds) & TABLES and len(folders) > 1:
+        source["label_from"] = "folder"
+        seen.append(f"{len(folders)} folders, taken for labels")
+    return Draft(_recipe(path, source, kind), seen)
+
+
+def _recipe(path: Path, source: dict[str, Any], task: str) -> dict[str, Any]:
+    accept = ["spearman > tfidf", "mae < base"] if task == "score" else ["accuracy > tfidf", "accuracy > base"]
+    return {"name": _name(path), "task": task, "collect": {"sources": [source]}, "evaluate": {"accept": accept}}
+
+
+def _name(path: Path) -> str:
+    return re.sub(r"[^\w.-]+", "-", path.resolve().stem).strip("-.") or "run"
+
+
+def _relative(path: Path, folder: Path | None) -> str:
+    import os
+
+    return Path(os.path.relpath(path, folder)).as_posix() if folder is not None else path.as_posix()
+
+
+def _quote(text: str) -> str:
+    return text if re.fullmatch(r"[\w./-]+", text) else "'" + text.replace("'", "''") + "'"
+
+
+def _number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

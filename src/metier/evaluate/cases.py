@@ -1,0 +1,107 @@
+"""The cases that a person should read: what the other model had right and the tuned one breaks, and the reverse.
+
+The other model is the base; without one it is the strongest other model on the primary metric; the counts name it.
+Right and wrong are the whole answer. For scores a case is broken when the error grew by more than the other model's
+median error, mended when it shrank by as much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from metier.evaluate.items import MULTI_LABEL, SCORE, Array, Items, confidence, right
+
+CASES = pa.schema(
+    [
+        ("id", pa.string()),
+        ("source", pa.string()),
+        ("group", pa.string()),
+        ("text", pa.string()),
+        ("gold", pa.string()),  # several labels are joined by the task's separator; values as numbers
+        ("base", pa.string()),  # answer of the model compared with
+        ("tuned", pa.string()),
+        ("kind", pa.string()),  # broken, mended
+        ("severity", pa.float64()),  # the tuned model's confidence in its answer; for scores its error; null if unknown
+    ]
+)
+
+
+def find(tuned: Items, other: Items, rows: pa.Table, separator: str) -> tuple[pa.Table, dict[str, int]]:
+    """Broken and mended cases, broken first and worst first, and the counts of all four outcomes.
+
+    rows: the examples of the test split with id, source, group, text, in the order of the items.
+    """
+    good, before = _outcomes(tuned, other)
+    broken, mended = before & ~good, ~before & good
+    severity = _severity(tuned)
+    ids = np.asarray(rows.column("id").to_pylist(), dtype=object)
+    chosen = []
+    for kind, mask in (("broken", broken), ("mended", mended)):
+        at = np.flatnonzero(mask)
+        order = sorted(at.tolist(), key=lambda i: (-severity[i] if np.isfinite(severity[i]) else np.inf, ids[i]))
+        chosen += [(kind, index) for index in order]
+    index = pa.array([i for _, i in chosen], pa.int64())
+    columns = [rows.column(name).take(index).cast(pa.string()) for name in ("id", "source", "group", "text")]
+    answers = [
+        [answer(items, items.gold if gold else items.predicted, i, separator) for _, i in chosen]
+        for items, gold in ((tuned, True), (other, False), (tuned, False))
+    ]
+    figures = [float(severity[i]) if np.isfinite(severity[i]) else None for _, i in chosen]
+    data = [*columns, *(pa.array(column, pa.string()) for column in answers),
+            pa.array([kind for kind, _ in chosen], pa.string()), pa.array(figures, pa.float64())]  # fmt: skip
+    counts = {
+        "broken": int(broken.sum()), "mended": int(mended.sum()), "both_right": int((good & before).sum()),
+        "both_wrong": int((~good & ~before).sum()),
+    }  # fmt: skip
+    return pa.table(data, schema=CASES), counts
+
+
+def answer(items: Items, answers: Array, index: int, separator: str = "|") -> str:
+    """One answer for people: a label, labels joined, or a number."""
+    if items.kind == SCORE:
+        return f"{answers[index]:.6g}"
+    if items.kind == MULTI_LABEL:
+        return separator.join(items.classes[i] for i in np.flatnonzero(answers[index]))
+    return items.classes[int(answers[index])]
+
+
+def _outcomes(tuned: Items, other: Items) -> tuple[Array, Array]:
+    """(n,) of bool each: the tuned model is right, the other one is right."""
+    if tuned.kind != SCORE:
+        return right(tuned), right(other)
+    error, before = np.abs(tuned.predicted - tuned.gold), np.abs(other.predicted - other.gold)
+    usual = float(np.median(before)) if len(before) else 0.0
+    grew, shrank = error - before > usual, before - error > usual
+    neither = ~grew & ~shrank
+    return shrank | (neither & (error <= usual)), grew | (neither & (error <= usual))
+
+
+def _severity(tuned: Items) -> Array:
+    if tuned.kind == SCORE:
+        return np.abs(tuned.predicted - tuned.gold)
+    sure = confidence(tuned)
+    if sure is None:
+        return np.full(len(tuned), np.nan)
+    if tuned.kind == MULTI_LABEL:
+        wrong = (tuned.gold != tuned.predicted)[:, : sure.shape[1]]
+        surest = np.where(wrong, sure, -np.inf).max(axis=1, initial=-np.inf)
+        return np.where(np.isfinite(surest), surest, sure.min(axis=1, initial=1.0))
+    return sure.astype(np.float64)
+
+
+def strongest(models: Sequence[str], values: dict[str, float | None], better: str) -> str | None:
+    """The model to compare cases with: the base if it is there, else the best on the primary metric."""
+    if "base" in models:
+        return "base"
+    known = [name for name in models if values.get(name) is not None]
+    sign = 1 if better == "higher" else -1
+    return max(known, key=lambda name: sign * float(values[name] or 0.0), default=None)
+
+
+def empty() -> dict[str, Any]:
+    """Counts when there is no model to compare cases with."""
+    return {"broken": 0, "mended": 0, "both_right": 0, "both_wrong": 0, "against": None}

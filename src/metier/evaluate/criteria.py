@@ -1,0 +1,215 @@
+"""Acceptance criteria: what the recipe demands, read and checked before anything is trained.
+
+A criterion is a metric, an operator and a number or another model with a margin:
+
+    accuracy >= 0.9            accuracy >= 90%          recall[fraud] >= 0.8
+    accuracy > tfidf + 0.01    macro_f1 >= base - 0.02  (not worse than the base by more than 0.02)
+    mae <= 0.2                 mae < base               ece <= 0.1
+
+Purpose: a mistake is told with its position and an example, and a criterion that cannot be meant (accuracy <= 0.9,
+accuracy >= 90) is refused, because after the run it is too late to ask.
+Not covered: "and"/"or" (every line must be met), criteria on subgroups.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from metier.errors import UserError, nearest
+from metier.evaluate.config import EvaluateConfig
+from metier.evaluate.floors import floor_names, model_names
+from metier.evaluate.items import CLASSIFY, MULTI_LABEL, SCORE
+from metier.evaluate.metrics import PRIMARY, for_kind
+from metier.registry import lookup
+from metier.train.config import TaskConfig
+
+CLASS_METRICS = ("precision", "recall", "f1")  # these name a label in square brackets
+EXAMPLES = {
+    CLASSIFY: "accuracy >= 0.9, accuracy > tfidf + 0.01, recall[fraud] >= 0.8",
+    MULTI_LABEL: "macro_f1 >= 0.8, macro_f1 > tfidf, recall[fraud] >= 0.8",
+    SCORE: "mae <= 0.2, mae < base",
+}
+_SPELLINGS = {"≥": ">=", "≤": "<=", "＞": ">", "＜": "<", "=>": ">=", "=<": "<="}
+_OPERATOR = re.compile(r">=|<=|=>|=<|[><≥≤＞＜]")
+_NAME = re.compile(r"[A-Za-z_][\w-]*")
+_NUMBER = re.compile(r"[0-9]+\.?[0-9]*(?:[eE][-+]?[0-9]+)?|\.[0-9]+(?:[eE][-+]?[0-9]+)?")
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """`metric[label] operator number`, or `metric[label] operator model + number` when `model` is not empty.
+
+    number: the threshold or, with a model, the margin added to the model's figure; a percentage is stored as a share.
+    """
+
+    text: str
+    metric: str
+    label: str
+    operator: str
+    model: str
+    number: float
+
+    @property
+    def higher(self) -> bool:
+        """Whether more of the metric is demanded."""
+        return self.operator[0] == ">"
+
+    def holds(self, value: float) -> bool:
+        """Whether a figure (with a model: a difference, tuned - model) satisfies the operator."""
+        if self.operator == ">=":
+            return value >= self.number - 1e-12
+        if self.operator == "<=":
+            return value <= self.number + 1e-12
+        return value > self.number + 1e-12 if self.higher else value < self.number - 1e-12
+
+
+def kind_of(task: TaskConfig) -> str:
+    """The kind of Items of a task."""
+    if task.name == "score":
+        return SCORE
+    return MULTI_LABEL if task.multi_label else CLASSIFY
+
+
+def parse(text: str) -> Criterion:
+    """Read one criterion; UserError with the position of what cannot be read."""
+    rest = _Cursor(text)
+    metric = rest.take(_NAME, "the name of a metric")
+    label = rest.label()
+    operator = rest.take(_OPERATOR, "one of >= > <= <")
+    operator = _SPELLINGS.get(operator, operator)
+    model = rest.maybe(_NAME)
+    sign = 1.0
+    if model:
+        if rest.done():
+            return Criterion(text.strip(), metric, label, operator, model, 0.0)
+        sign = -1.0 if rest.take(re.compile(r"[-+−]"), "+ or - and a margin, or nothing more") in "-−" else 1.0
+    elif rest.maybe(re.compile(r"[-−]")):
+        sign = -1.0
+    number = float(rest.take(_NUMBER, "a number" if model else "a number or the name of a model"))
+    if rest.maybe(re.compile(r"[%％]")):
+        number /= 100
+    if not rest.done():
+        rest.fail("nothing more")
+    if not math.isfinite(number):
+        rest.fail("a number that is not so large")
+    return Criterion(text.strip(), metric, label, operator, model, sign * number)
+
+
+def check(
+    criteria: Sequence[str], task: TaskConfig, models: Sequence[str], classes: Sequence[str] | None = None
+) -> list[Criterion]:
+    """Read all criteria and compare every name with what this run will have; UserError at the first mistake.
+
+    models: as `floors.model_names` gives them. classes: the labels known in training, or None while they are not known.
+    """
+    return [_checked(parse(text), task, models, classes) for text in criteria]
+
+
+def check_config(config: EvaluateConfig, task: TaskConfig, classes: Sequence[str] | None = None) -> list[Criterion]:
+    """All that can be said before training: floors exist, criteria can be read, there is something to judge."""
+    for name in floor_names(config, task):
+        lookup("floor", name)
+    if config.accept:
+        return check(config.accept, task, model_names(config, task), classes)
+    found = defaults(config, task)
+    if not found:
+        raise UserError(
+            "there is nothing to judge the tuned model by: no criterion, no base and no floor", "evaluate",
+            f"write evaluate.accept (as in {EXAMPLES[kind_of(task)]}), or switch base on, or name floors",
+        )  # fmt: skip
+    return found
+
+
+def defaults(config: EvaluateConfig, task: TaskConfig) -> list[Criterion]:
+    """Without criteria in the recipe: better than the base and than every floor on the task's first metric."""
+    primary = PRIMARY[kind_of(task)]
+    sign = ">" if lookup("metric", primary).better == "higher" else "<"
+    models = [name for name in model_names(config, task) if name not in ("tuned", "zero_shot")]
+    return [parse(f"{primary} {sign} {name}") for name in models]
+
+
+def _checked(one: Criterion, task: TaskConfig, models: Sequence[str], classes: Sequence[str] | None) -> Criterion:
+    kind = kind_of(task)
+    where = f"evaluate.accept: {one.text}"
+    known = {metric.name: metric for metric in for_kind(kind)}
+    by_class = CLASS_METRICS if kind != SCORE else ()
+    if one.metric not in known and one.metric not in by_class:
+        raise UserError(
+            f"there is no metric '{one.metric}' for this task", where, nearest(one.metric, [*known, *by_class])
+        )
+    if one.metric in by_class and one.metric not in known and not one.label:
+        raise UserError(f"'{one.metric}' is a figure of one label", where, f"name the label: {one.metric}[label]")
+    if one.label and one.metric not in by_class:
+        raise UserError(f"'{one.metric}' has no label", where, f"leave [{one.label}] out, or use one of {by_class}")
+    if one.label and classes is not None and one.label not in classes:
+        raise UserError(f"there is no label '{one.label}'", where, nearest(one.label, classes))
+    others = [name for name in models if name != "tuned"]
+    if one.model and one.model not in others:
+        raise UserError(
+            f"there is no model '{one.model}' to compare with in this run", where, nearest(one.model, others)
+        )
+    better, low, high = "higher", 0.0, 1.0
+    if one.metric in known:
+        better, low, high = known[one.metric].better, known[one.metric].low, known[one.metric].high
+    if one.higher != (better == "higher"):
+        turned = one.text.replace(">", "\0").replace("<", ">").replace("\0", "<")
+        raise UserError(f"'{one.metric}' is better when it is {better}, this asks for the opposite", where, turned)
+    _check_range(one, where, low, high)
+    return one
+
+
+def _check_range(one: Criterion, where: str, low: float, high: float) -> None:
+    if one.model:
+        if abs(one.number) >= high - low:
+            raise UserError(
+                f"a margin of {one.number:g} can never be reached or missed", where, "write 1 % as 0.01 or 1%"
+            )
+    elif not low <= one.number <= high:
+        raise UserError(f"'{one.metric}' lies between {low:g} and {high:g}", where, "write 90 % as 0.9 or 90%")
+
+
+class _Cursor:
+    """A place in the text of a criterion."""
+
+    def __init__(self, text: str) -> None:
+        self.text, self.at = text, 0
+
+    def maybe(self, pattern: re.Pattern[str]) -> str:
+        """The match here, after white space, or ""."""
+        start = self.at + len(self.text[self.at :]) - len(self.text[self.at :].lstrip())
+        found = pattern.match(self.text, start)
+        if not found:
+            return ""
+        self.at = found.end()
+        return found.group()
+
+    def take(self, pattern: re.Pattern[str], wanted: str) -> str:
+        found = self.maybe(pattern)
+        if not found:
+            self.fail(wanted)
+        return found
+
+    def label(self) -> str:
+        """The label in square brackets, with quotes when it holds a bracket itself; "" without brackets."""
+        if not self.maybe(re.compile(r"\[")):
+            return ""
+        quoted = self.maybe(re.compile(r'"[^"]+"\s*\]'))
+        if quoted:
+            return quoted[1 : quoted.rindex('"')]
+        label = self.take(re.compile(r"[^\]\[]+\]"), "a label and ]")[:-1].strip()
+        if not label:
+            self.fail("a label between [ and ]")
+        return label
+
+    def done(self) -> bool:
+        return not self.text[self.at :].strip()
+
+    def fail(self, wanted: str) -> None:
+        raise UserError(
+            f"the criterion cannot be read: {wanted} was expected at character {self.at + 1}",
+            f"evaluate.accept: {self.text!r}, after {self.text[: self.at]!r}",
+            f"write it as in: {EXAMPLES[CLASSIFY]}, mae < base",
+        )

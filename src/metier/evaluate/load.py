@@ -1,0 +1,133 @@
+"""Tables of the earlier stages as Items: the only place of this stage that reads label strings.
+
+Predictions are checked against the test split: every model answers every test example exactly once. Rows are put into
+the order of the examples, so a prediction file that was sorted or merged on the way gives the same figures.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from metier.errors import UserError
+from metier.evaluate.items import CLASSIFY, MULTI_LABEL, SCORE, Array, Items
+
+ORDER = ("tuned", "base", "zero_shot")
+
+
+def split_rows(path: Path) -> pa.Table:
+    """The examples of the test split, in the order of the file."""
+    return pq.read_table(path, filters=[("split", "=", "test")])
+
+
+def models(path: Path) -> dict[str, dict[str, Any]]:
+    """What models.json says of each model in the predictions, the tuned one first."""
+    known = json.loads((path / "models.json").read_text(encoding="utf-8")) if (path / "models.json").is_file() else {}
+    there = pc.unique(pq.read_table(path / "predictions.parquet", columns=["model"]).column("model")).to_pylist()
+    if "tuned" not in there and pq.read_metadata(path / "predictions.parquet").num_rows:
+        raise UserError("the predictions hold no model called 'tuned'", str(path), "run the stage again")
+    names = [name for name in ORDER if name in there] + sorted(set(there) - set(ORDER))
+    empty = {"title": "", "kind": "floor", "how": "", "seconds": 0.0}
+    return {name: {**empty, "title": name, **known.get(name, {})} for name in names}
+
+
+def classes(path: Path) -> tuple[str, ...]:
+    """The labels known in training, in the order of the scores."""
+    file = path / "classes.json"
+    return tuple(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else ()
+
+
+def items(path: Path, model: str, rows: pa.Table, kind: str, known: Sequence[str]) -> Items:
+    """One model's answers on the test rows. known: labels of training; other labels come after these in `classes`."""
+    columns = {CLASSIFY: "label", MULTI_LABEL: "labels", SCORE: "value"}
+    column = columns[kind]
+    wanted = ["id", column] if kind == SCORE else ["id", column, "scores"]
+    answers = pq.read_table(path / "predictions.parquet", columns=wanted, filters=[("model", "=", model)])
+    answers = _align(answers, rows, model, path)
+    if kind == SCORE:
+        gold, predicted = (np.asarray(table.column("value").to_numpy(), dtype=np.float64) for table in (rows, answers))
+        if not np.isfinite(predicted).all():
+            broken = int((~np.isfinite(predicted)).sum())
+            raise UserError(f"the model '{model}' gave {broken} values that are no numbers", str(path),
+                            "lower train.learning_rate, or look at its training history")  # fmt: skip
+        return Items(kind, gold, predicted)
+    every = (*known, *_unknown(rows.column(column), known))
+    every = (*every, *_unknown(answers.column(column), every))
+    probabilities = _scores(answers.column("scores"), len(rows), len(known))
+    if kind == MULTI_LABEL:
+        gold, predicted = _lists(rows.column(column), every), _lists(answers.column(column), every)
+    else:
+        gold, predicted = _codes(rows.column(column), every), _codes(answers.column(column), every)
+    return Items(kind, gold, predicted, probabilities, every)
+
+
+def same_classes(found: dict[str, Items]) -> dict[str, Items]:
+    """All models with one list of classes (a model may have answered a label that the others do not know)."""
+    from dataclasses import replace
+
+    longest = max((one.classes for one in found.values()), key=len, default=())
+    every = list(longest)
+    for one in found.values():
+        every += [name for name in one.classes if name not in every]
+    done = {}
+    for name, one in found.items():
+        if one.kind == SCORE or one.classes == tuple(every):
+            done[name] = one
+            continue
+        place = np.array([every.index(label) for label in one.classes], dtype=np.int64)
+        if one.kind == CLASSIFY:
+            gold, predicted = place[one.gold], place[one.predicted]
+        else:
+            gold, predicted = np.zeros((2, len(one), len(every)), dtype=bool)
+            gold[:, place], predicted[:, place] = one.gold, one.predicted
+        done[name] = replace(one, gold=gold, predicted=predicted, classes=tuple(every))
+    return done
+
+
+def _align(answers: pa.Table, rows: pa.Table, model: str, path: Path) -> pa.Table:
+    wanted, given = rows.column("id").combine_chunks(), answers.column("id").combine_chunks()
+    if wanted.equals(given):
+        return answers
+    place = pc.index_in(wanted, value_set=given)
+    missing = place.null_count
+    if missing or len(given) != len(wanted):
+        raise UserError(
+            f"the model '{model}' has {len(given)} answers for {len(wanted)} test examples, {missing} have none",
+            str(path), "the predictions belong to other examples; run the stage again",
+        )  # fmt: skip
+    return answers.take(place)
+
+
+def _unknown(column: pa.ChunkedArray, known: Sequence[str]) -> list[str]:
+    flat = pc.list_flatten(column) if pa.types.is_list(column.type) else column
+    have = set(known)
+    return sorted(name for name in pc.unique(flat).to_pylist() if name is not None and name not in have)
+
+
+def _codes(column: pa.ChunkedArray, every: Sequence[str]) -> Array:
+    codes = pc.index_in(column, value_set=pa.array(every, pa.string()))
+    return np.asarray(codes.to_numpy(), dtype=np.int64)
+
+
+def _lists(column: pa.ChunkedArray, every: Sequence[str]) -> Array:
+    column = column.combine_chunks()
+    table = np.zeros((len(column), len(every)), dtype=bool)
+    flat = pc.index_in(pc.list_flatten(column), value_set=pa.array(every, pa.string()))
+    table[pc.list_parent_indices(column).to_numpy(), flat.to_numpy(zero_copy_only=False).astype(np.int64)] = True
+    return table
+
+
+def _scores(column: pa.ChunkedArray, n: int, k: int) -> Array | None:
+    """(n, k) of float32, or None when any row lacks its scores."""
+    flat = pc.list_flatten(column)
+    if not n or not k or len(flat) != n * k or column.null_count:
+        return None
+    table = np.asarray(flat.to_numpy(), dtype=np.float32).reshape(n, k)
+    return table if np.isfinite(table).all() else None

@@ -1,0 +1,91 @@
+"""What a metric is, and the decorator that puts one behind the door `metric`.
+
+A metric is a function from Items to a second function from weights (B, n) to values (B,): the first call does once
+what depends on the items, the second is a matrix product a chunk of resamples. A weight is how often an item was drawn;
+a row of ones gives the figure itself. A value that does not exist for these items (a correlation with a constant) is
+NaN, and becomes null in the results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from metier.evaluate.items import CLASSIFY, MULTI_LABEL, SCORE, Array, Items
+from metier.registry import lookup, names, register
+
+Weighted = Callable[[Array], Array]  # weights (B, n) -> values (B,)
+PRIMARY = {CLASSIFY: "accuracy", MULTI_LABEL: "macro_f1", SCORE: "mae"}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure of merit, with all that intervals, tests and criteria must know about it."""
+
+    name: str
+    over: Callable[[Items], Weighted]
+    kinds: tuple[str, ...]
+    """The kinds of Items it belongs to: classify, multi_label, score."""
+    better: str
+    """higher or lower."""
+    title: str
+    title_zh: str
+    low: float
+    high: float
+    """Range of possible values; infinity where there is no bound."""
+    per_item: Callable[[Items], Array] | None = None
+    """(n,) such that a larger mean of it means a larger metric, when there is such a thing: the metric is then compared
+    by sign-flips of these, otherwise by swapping whole answers."""
+    proportion: bool = False
+    """The mean of `per_item`, which is 0 or 1: closed-form intervals and McNemar's test apply."""
+    swap: bool = True
+    """False: swapping the answers of two models item by item makes no sense (ranks, calibration), so the test is the
+    paired bootstrap."""
+    bias: Callable[[Items], float] | None = None
+    """How far above the truth the figure may lie on average; the interval's lower limit allows for it."""
+    probabilities: bool = False
+    """Needs probabilities; null for models that give none."""
+
+
+def metric(
+    name: str, kinds: tuple[str, ...], better: str, titles: tuple[str, str], bounds: tuple[float, float], **more: object
+) -> Callable[[Callable[[Items], Weighted]], Metric]:
+    """Decorator: make a Metric of the function and register it under `name`."""
+
+    def put(over: Callable[[Items], Weighted]) -> Metric:
+        made = Metric(name, over, kinds, better, titles[0], titles[1], bounds[0], bounds[1], **more)  # type: ignore[arg-type]
+        return register("metric", name)(made)
+
+    return put
+
+
+def for_kind(kind: str) -> list[Metric]:
+    """Every metric that belongs to a kind of items, the primary one first, then by name."""
+    found = [m for m in (lookup("metric", name) for name in names("metric")) if kind in m.kinds]
+    return sorted(found, key=lambda m: (m.name != PRIMARY.get(kind), m.name))
+
+
+def value(chosen: Metric, items: Items) -> float | None:
+    """The figure itself, or None where it does not exist."""
+    if not len(items) or (chosen.probabilities and items.probabilities is None):
+        return None
+    result = float(chosen.over(items)(np.ones((1, len(items))))[0])
+    return result if np.isfinite(result) else None
+
+
+def mean_of(per_item: Array) -> Weighted:
+    """The weighted mean of (n,) numbers as a function of weights."""
+    numbers = np.asarray(per_item, dtype=np.float64)
+
+    def values(weights: Array) -> Array:
+        return divide(weights @ numbers, weights.sum(axis=1))
+
+    return values
+
+
+def divide(top: Array, bottom: Array) -> Array:
+    """top / bottom, NaN where the bottom is 0; no warning."""
+    result = np.full(np.broadcast(top, bottom).shape, np.nan)
+    return np.divide(top, bottom, out=result, where=bottom != 0)

@@ -1,0 +1,89 @@
+"""Warnings of the stage: what a reader must know before believing a figure. One sentence each, English and Chinese."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from metier.evaluate.intervals import MIN_GROUPS, MIN_ITEMS
+from metier.evaluate.items import CLASSIFY, MULTI_LABEL, SCORE, Items
+from metier.evaluate.resample import Units
+from metier.evaluate.wording import Both, model_name
+
+NO_TEST: Both = (
+    "There are no test examples, so nothing can be said about the model.",
+    "没有测试样本，因此无法评价该模型。",
+)
+RARE = 5  # gold items below which a class's own figures say almost nothing
+
+
+def split(found: Mapping[str, Items], unit: Units, known: int) -> list[Both]:
+    """What the test split cannot support. known: number of classes known in training."""
+    one, said = found["tuned"], []
+    n = len(one)
+    if n < MIN_ITEMS:
+        said.append((
+            f"The test split has only {n} examples; below {MIN_ITEMS} most figures have no interval, no claim is safe.",
+            f"测试集只有 {n} 条样本；少于 {MIN_ITEMS} 条时多数指标没有区间，任何结论都不可靠。",
+        ))  # fmt: skip
+    if unit.clustered:
+        said.append((
+            f"The {n} test examples come from {unit.count} groups; intervals and tests count groups, not examples.",
+            f"{n} 条测试样本来自 {unit.count} 个组；区间和检验按组而不是按条计算。",
+        ))  # fmt: skip
+        if unit.count < MIN_GROUPS:
+            said.append((
+                f"There are fewer than {MIN_GROUPS} groups, too few for most intervals.",
+                f"组数少于 {MIN_GROUPS}，多数区间无法计算。",
+            ))  # fmt: skip
+    return said + (_values(one) if one.kind == SCORE else _labels(one, known))
+
+
+def models(found: Mapping[str, Items], values: Mapping[tuple[str, str], float | None]) -> list[Both]:
+    """Models without probabilities, and models that give one answer to everything."""
+    said = []
+    for name, one in found.items():
+        english, chinese = model_name(name)
+        if one.kind != SCORE and one.probabilities is None:
+            said.append((f"There are no probabilities for {english}, so its calibration is not known.",
+                         f"{chinese}没有给出概率，因此无法得知其校准情况。"))  # fmt: skip
+        if name in ("tuned", "base") and len(one) > 1 and bool((one.predicted == one.predicted[0]).all()):
+            said.append((f"One and the same answer is given to every text by {english}.",
+                         f"{chinese}对所有文本给出同一个答案。"))  # fmt: skip
+    return said
+
+
+def _values(one: Items) -> list[Both]:
+    if len(one) > 1 and float(np.ptp(one.gold)) == 0:
+        return [("All test examples have the same value, so a rank correlation does not exist.",
+                 "所有测试样本的数值相同，因此不存在等级相关。")]  # fmt: skip
+    return []
+
+
+def _labels(one: Items, known: int) -> list[Both]:
+    said: list[Both] = []
+    gold = np.bincount(one.gold, minlength=len(one.classes)) if one.kind == CLASSIFY else one.gold.sum(axis=0)
+    present = int((gold > 0).sum())
+    if present == 1 and one.kind == CLASSIFY:
+        said.append(("All test examples have one and the same label; the figures say nothing about the others.",
+                     "所有测试样本都是同一个标签；这些数字不能说明其他标签的情况。"))  # fmt: skip
+    unseen = gold[known:]
+    if unseen.sum():
+        names = ", ".join(f"'{one.classes[known + i]}'" for i in np.flatnonzero(unseen)[:5])
+        items = int(unseen.sum()) if one.kind == CLASSIFY else int((one.gold[:, known:]).any(axis=1).sum())
+        said.append((
+            f"{items} test examples carry a label that training never saw ({names}); answers there count as wrong.",
+            f"{items} 条测试样本的标签在训练中从未出现（{names}）；对它们的任何回答都算错。",
+        ))  # fmt: skip
+    absent = int((gold[:known] == 0).sum())
+    if absent:
+        said.append((f"{absent} of {known} labels have no test example, so nothing is known about them.",
+                     f"{known} 个标签中有 {absent} 个没有测试样本，无法得知其表现。"))  # fmt: skip
+    rare = int(((gold[:known] > 0) & (gold[:known] < RARE)).sum())
+    if rare:
+        said.append((f"{rare} of {known} labels have fewer than {RARE} test examples; trust their intervals only.",
+                     f"{known} 个标签中有 {rare} 个的测试样本少于 {RARE} 条；请看区间，不要看单个数字。"))  # fmt: skip
+    if one.kind == MULTI_LABEL and not one.gold.any():
+        said.append(("No test example has any label.", "没有任何测试样本带有标签。"))
+    return said

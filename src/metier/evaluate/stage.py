@@ -1,0 +1,249 @@
+"""The stage `evaluate`: from examples and stored predictions to figures, comparisons, cases and a verdict.
+
+Purpose: no model is needed here, so any report can be replayed: the figures depend only on examples, predictions, the
+config and the seed. Writes results.json and cases.parquet.
+Trade-off: one bootstrap serves every model and metric: its resamples are the same for all, every difference is paired.
+Not covered: making predictions (`predict.py`), drawing (`report`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from metier.artifact import Artifact
+from metier.console import Console
+from metier.evaluate import cases, load, notes, wording
+from metier.evaluate.classes import class_metric, confusion, figure, per_class, reliability
+from metier.evaluate.compare import Pair, Setting, compare, difference_interval, finish
+from metier.evaluate.config import EvaluateConfig
+from metier.evaluate.criteria import Criterion, check, defaults, kind_of
+from metier.evaluate.intervals import (
+    MIN_GROUPS,
+    MIN_ITEMS,
+    bootstrap_interval,
+    no_spread,
+    normal_quantile,
+    proportions,
+    wilson,
+)
+from metier.evaluate.items import CLASSIFY, SCORE, Array, Items
+from metier.evaluate.metrics import PRIMARY, Metric, for_kind, value
+from metier.evaluate.resample import bootstrap, units
+from metier.evaluate.verdict import Evidence, Key, decide, shortfalls
+from metier.tables import write, write_json
+from metier.train.config import TaskConfig
+
+MOST_CONFUSIONS = 200  # classes beyond which the confusion table is left out: it would be larger than the predictions
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Every figure of every model: values and bootstrap values (B,) by (model, metric); None where there is none."""
+
+    models: dict[str, Items]
+    metrics: list[Metric]
+    values: dict[tuple[str, str], float | None]
+    resampled: dict[tuple[str, str], Array]
+
+
+def evaluate(
+    config: EvaluateConfig, task: TaskConfig, seed: int, examples: Artifact, predictions: Artifact, out: Path,
+    console: Console,
+) -> dict[str, Any]:  # fmt: skip
+    """Judge the tuned model; writes results.json and cases.parquet into `out`, returns decision and primary figures."""
+    kind = kind_of(task)
+    rows = load.split_rows(examples.path / "examples.parquet")
+    known = load.classes(predictions.path)
+    described = load.models(predictions.path)
+    criteria, source = _criteria(config, task, list(described), known if kind != SCORE else None)
+    if not len(rows) or not described:
+        return _nothing(task, kind, criteria, source, out)
+    found = load.same_classes({name: load.items(predictions.path, name, rows, kind, known) for name in described})
+    unit = units(rows.column("group").to_pylist())
+    setting = Setting(unit, config.alpha, config.power, config.bootstrap, seed)
+    measured = _measure(found, [*for_kind(kind), *_class_metrics(criteria, found["tuned"])], setting)
+    comparisons = _comparisons(measured, setting, for_kind(kind))
+    blocks = _model_blocks(measured, described, setting, for_kind(kind))
+    evidence = _evidence(blocks, comparisons, measured, criteria, setting, kind)
+    verdict = decide(criteria, evidence, source)
+    counts = _cases(measured, rows, task, out, PRIMARY[kind])
+    gaps = shortfalls(evidence)
+    results = {
+        "task": task.model_dump(mode="json"), "primary": PRIMARY[kind], "models": blocks, "comparisons": comparisons,
+        "verdict": verdict, "cases": counts,
+        "warnings": [{"text": text, "text_zh": text_zh} for text, text_zh in
+                     [*gaps, *notes.split(found, unit, len(known)), *notes.models(found, measured.values)]],
+        "data": {"test": len(rows), "groups": unit.count if unit.clustered else _named(rows), "classes": len(known)},
+        "settings": {"alpha": config.alpha, "power": config.power, "bootstrap": config.bootstrap, "seed": seed},
+    }  # fmt: skip
+    write_json(results, out / "results.json")
+    _show(results, console)
+    return _summary(results)
+
+
+def _criteria(config: EvaluateConfig, task: TaskConfig, models: list[str], known: Any) -> tuple[list[Criterion], str]:
+    if config.accept:
+        return check(config.accept, task, models or ["tuned"], known), "recipe"
+    return [one for one in defaults(config, task) if one.model in models], "default"
+
+
+def _class_metrics(criteria: list[Criterion], tuned: Items) -> list[Metric]:
+    """Metrics of one class that some criterion compares with another model."""
+    wanted = {(one.metric, one.label) for one in criteria if one.label and one.model}
+    return [class_metric(name, label, tuned.classes.index(label)) for name, label in sorted(wanted)]
+
+
+def _measure(found: dict[str, Items], metrics: list[Metric], setting: Setting) -> Measured:
+    values = {(name, metric.name): value(metric, one) for name, one in found.items() for metric in metrics}
+    by_name = {metric.name: metric for metric in metrics}
+    bound = {key: by_name[key[1]].over(found[key[0]]) for key, figure in values.items() if figure is not None}
+    return Measured(found, metrics, values, bootstrap(bound, setting.unit, setting.resamples, setting.seed))
+
+
+def _pair(measured: Measured, metric: Metric, other: str) -> Pair | None:
+    first, second = measured.values["tuned", metric.name], measured.values[other, metric.name]
+    if first is None or second is None:
+        return None
+    differences = measured.resampled["tuned", metric.name] - measured.resampled[other, metric.name]
+    return Pair(metric, measured.models["tuned"], measured.models[other], first, second, differences)
+
+
+def _comparisons(measured: Measured, setting: Setting, metrics: list[Metric]) -> list[dict[str, Any]]:
+    """The tuned model against every other on every metric that both have."""
+    rows = []
+    for metric in metrics:
+        for other in measured.models:
+            pair = _pair(measured, metric, other) if other != "tuned" else None
+            if pair is not None:
+                rows.append(compare(pair, other, setting))
+    return finish(rows, setting.alpha)
+
+
+def _model_blocks(
+    measured: Measured, described: Mapping[str, Any], setting: Setting, metrics: list[Metric]
+) -> dict[str, Any]:
+    blocks: dict[str, Any] = {}
+    for name, one in measured.models.items():
+        block = dict(described[name])
+        for metric in metrics:
+            block[metric.name] = _figure(metric, measured, name, setting)
+        if one.kind != SCORE:
+            block["per_class"] = per_class(one, setting.unit, setting.alpha)
+            block["reliability"] = reliability(one)
+        if one.kind == CLASSIFY:
+            block["confusion"] = confusion(one) if len(one.classes) <= MOST_CONFUSIONS else None
+        blocks[name] = block
+    return blocks
+
+
+def _figure(metric: Metric, measured: Measured, name: str, setting: Setting) -> dict[str, Any]:
+    point, one, unit = measured.values[name, metric.name], measured.models[name], setting.unit
+    if point is None:
+        return figure(None, None, None, 0)
+    if metric.proportion and metric.per_item is not None:
+        success = metric.per_item(one)[:, None]
+        _, low, high = proportions(success, np.ones_like(success), unit, setting.alpha)
+        return figure(point, float(low[0]), float(high[0]), len(one))
+    if len(one) < MIN_ITEMS or (unit.clustered and unit.count < MIN_GROUPS):
+        return figure(point, None, None, len(one))
+    resampled = measured.resampled[name, metric.name]
+    bias = metric.bias(one) if metric.bias else 0.0
+    limits = bootstrap_interval(resampled, point, setting.alpha, metric.low, metric.high, bias)
+    if limits is None and no_spread(resampled) and point == metric.high:
+        # Nothing is wrong, so every resample is perfect too: as far below perfect as a proportion might be.
+        below = 1 - float(wilson(1.0, unit.count, normal_quantile(setting.alpha))[0])
+        limits = (point - below * (metric.high - metric.low), point)
+    low_high = limits or (None, None)
+    return figure(point, low_high[0], low_high[1], len(one))
+
+
+def _evidence(
+    blocks: dict[str, Any], comparisons: list[dict[str, Any]], measured: Measured, criteria: list[Criterion],
+    setting: Setting, kind: str,
+) -> Evidence:  # fmt: skip
+    tuned = blocks["tuned"]
+    figures: dict[Key, dict[str, Any]] = {(m.name, "", ""): tuned[m.name] for m in for_kind(kind)}
+    for row in tuned.get("per_class", []):
+        figures.update({(name, row["label"], ""): row[name] for name in ("precision", "recall", "f1")})
+    rows: dict[Key, dict[str, Any]] = {(row["metric"], "", row["against"]): row for row in comparisons}
+    by_name = {metric.name: metric for metric in measured.metrics}
+    for one in criteria:
+        pair = _pair(measured, by_name[f"{one.metric}[{one.label}]"], one.model) if one.label and one.model else None
+        if pair is not None:
+            low, high = difference_interval(pair, setting) or (None, None)
+            rows[one.metric, one.label, one.model] = {
+                "difference": pair.tuned_value - pair.other_value, "low": low, "high": high,
+            }  # fmt: skip
+    return Evidence(PRIMARY[kind], figures, rows, several=kind not in (CLASSIFY, SCORE))
+
+
+def _cases(measured: Measured, rows: pa.Table, task: TaskConfig, out: Path, primary: str) -> dict[str, Any]:
+    better = next(metric.better for metric in measured.metrics if metric.name == primary)
+    others = [name for name in measured.models if name != "tuned"]
+    against = cases.strongest(others, {name: measured.values[name, primary] for name in others}, better)
+    if against is None:
+        write(cases.CASES.empty_table(), out / "cases.parquet")
+        return cases.empty()
+    table, counts = cases.find(measured.models["tuned"], measured.models[against], rows, task.label_separator)
+    write(table, out / "cases.parquet")
+    return {**counts, "against": against}
+
+
+def _nothing(task: TaskConfig, kind: str, criteria: list[Criterion], source: str, out: Path) -> dict[str, Any]:
+    """Results without a test split: nothing is claimed."""
+    verdict = decide(criteria, Evidence(PRIMARY[kind], {}, {}), source)
+    text, text_zh = notes.NO_TEST
+    verdict = {**verdict, "headline": text, "headline_zh": text_zh}
+    results = {
+        "task": task.model_dump(mode="json"), "primary": PRIMARY[kind], "models": {}, "comparisons": [],
+        "verdict": verdict, "cases": cases.empty(), "warnings": [{"text": text, "text_zh": text_zh}],
+        "data": {"test": 0, "groups": 0, "classes": 0},
+    }  # fmt: skip
+    write_json(results, out / "results.json")
+    write(cases.CASES.empty_table(), out / "cases.parquet")
+    return _summary(results)
+
+
+def _named(rows: pa.Table) -> int:
+    return len({name for name in rows.column("group").to_pylist() if name})
+
+
+def _summary(results: dict[str, Any]) -> dict[str, Any]:
+    primary = results["primary"]
+    return {
+        "decision": results["verdict"]["decision"], "headline": results["verdict"]["headline"],
+        "headline_zh": results["verdict"]["headline_zh"], "primary": primary,
+        "figures": {name: block[primary] for name, block in results["models"].items()},
+        "test": results["data"]["test"], "cases": results["cases"],
+        "warnings": [warning["text"] for warning in results["warnings"]],
+    }  # fmt: skip
+
+
+def _p(p: float) -> str:
+    return "< 0.0001" if p < 1e-4 else f"{p:.2g}"
+
+
+def _show(results: dict[str, Any], console: Console) -> None:
+    """A short table on the screen."""
+    primary = results["primary"]
+    against = {row["against"]: row for row in results["comparisons"] if row["metric"] == primary}
+    shown = []
+    for name, block in results["models"].items():
+        one, row = block[primary], against.get(name)
+        limits = "" if one["low"] is None else f"{one['low']:.4f} – {one['high']:.4f}"
+        shown.append([
+            name, "no data" if one["value"] is None else f"{one['value']:.4f}", limits,
+            "" if row is None else f"{row['difference']:+.4f}",
+            "" if row is None or row["p_holm"] is None else _p(row["p_holm"]),
+            "" if row is None or row["mde"] is None else wording.number(row["mde"]),
+            "" if row is None else row["outcome"],
+        ])  # fmt: skip
+    columns = ["model", primary, "interval", "tuned minus it", "p (Holm)", "detectable", "tuned is"]
+    console.table(columns, shown, title=f"{results['data']['test']:,} test examples")
+    console.say(f"{results['verdict']['decision']}: {results['verdict']['headline']}")

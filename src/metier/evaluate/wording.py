@@ -1,0 +1,179 @@
+"""The sentences of the verdict, in English and Chinese, for a reader who does not program.
+
+Shares are told of 100 texts, with the interval in brackets; differences as "more" and "fewer". One sentence is made
+twice, from the same figures, so the two languages cannot disagree.
+Not covered: layout; the report decides where a sentence stands.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from metier.evaluate.criteria import Criterion
+from metier.registry import lookup, names
+
+Both = tuple[str, str]  # English, Chinese
+
+MODELS: dict[str, Both] = {
+    "tuned": ("the tuned model", "微调模型"),
+    "base": ("the untouched base model", "未微调的基础模型"),
+    "zero_shot": ("the base model without training (zero-shot)", "未经训练的基础模型（零样本）"),
+    "majority": ("always giving the most frequent answer", "总是给出最常见答案的做法"),
+    "mean": ("always giving the mean value", "总是给出平均值的做法"),
+    "tfidf": ("the word-counting model (tfidf)", "词频模型（tfidf）"),
+}
+MET: dict[str, Both] = {
+    "yes": ("Met.", "达到。"),
+    "unclear": ("Not certain: this test set is too small to be sure.", "不能确定：测试集太小，无法下结论。"),
+    "no": ("Not met.", "未达到。"),
+}
+
+
+def model_name(model: str) -> Both:
+    """A model's name within a sentence."""
+    return MODELS.get(model, (f"the model '{model}'", f"模型“{model}”"))
+
+
+def absolute(metric: str, label: str, figure: dict[str, Any], several: bool = False) -> Both:
+    """What the tuned model reaches on one metric, with its interval; several: the task has several labels a text."""
+    if figure["value"] is None:
+        title = _title(metric, label)
+        return (
+            f"The tuned model's {title[0]} cannot be computed on this test set",
+            f"在这个测试集上无法计算微调模型的{title[1]}",
+        )
+    value, low, high = figure["value"], figure["low"], figure["high"]
+    if metric in ("accuracy", "recall", "precision"):
+        v, between = hundred(value), _between(low, high, hundred)
+        if metric == "recall":
+            return (
+                f"Of 100 texts that belong to '{label}' the tuned model finds {v}{between[0]}",
+                f"每 100 条属于“{label}”的文本中，微调模型找出 {v} 条{between[1]}",
+            )
+        if metric == "precision":
+            return (
+                f"Of 100 texts that the tuned model calls '{label}', {v} are{between[0]}",
+                f"微调模型判为“{label}”的每 100 条文本中，{v} 条判对{between[1]}",
+            )
+        every = ("every label of ", "的全部标签") if several else ("", "")
+        return (
+            f"Of 100 texts the tuned model gets {every[0]}{v} right{between[0]}",
+            f"每 100 条文本中，微调模型判对 {v} 条{every[1]}{between[1]}",
+        )
+    if metric == "ece":
+        v, between = hundred(value), _between(low, high, hundred)
+        return (
+            f"The tuned model's confidence is off from its share of right answers by {v} points on average{between[0]}",
+            f"微调模型给出的把握与实际正确率平均相差 {v} 个百分点{between[1]}",
+        )
+    v, between = number(value), _between(low, high, number)
+    if metric == "mae":
+        return (
+            f"The tuned model's answers are off by {v} on average{between[0]}",
+            f"微调模型的答案平均偏差 {v}{between[1]}",
+        )
+    title = _title(metric, label)
+    return f"The tuned model's {title[0]} is {v}{between[0]}", f"微调模型的{title[1]}为 {v}{between[1]}"
+
+
+def relative(metric: str, label: str, model: str, row: dict[str, Any]) -> Both:
+    """How the tuned model differs from another one; row: difference, low, high."""
+    other, title = model_name(model), _title(metric, label)
+    if row["difference"] is None:
+        return (
+            f"The {title[0]} of the tuned model and of {other[0]} cannot be compared on this test set",
+            f"在这个测试集上无法比较微调模型与{other[1]}的{title[1]}",
+        )
+    limits = (row["low"], row["high"])
+    if metric == "accuracy":
+        span = _span(limits, lambda x: f"{hundred(abs(x))} {'more' if x >= 0 else 'fewer'}",
+                     lambda x: f"{'多' if x >= 0 else '少'} {hundred(abs(x))} 条")  # fmt: skip
+        d = row["difference"]
+        if d == 0:
+            return (
+                f"The tuned model gets as many texts right as {other[0]}{span[0]}",
+                f"微调模型与{other[1]}判对的文本一样多{span[1]}",
+            )
+        how = ("more", "多") if d > 0 else ("fewer", "少")
+        return (
+            f"Of 100 texts the tuned model gets {hundred(abs(d))} {how[0]} right than {other[0]}{span[0]}",
+            f"每 100 条文本中，微调模型比{other[1]}{how[1]}判对 {hundred(abs(d))} 条{span[1]}",
+        )
+    span = _span(limits, lambda x: f"{number(abs(x))} {'higher' if x >= 0 else 'lower'}",
+                 lambda x: f"{'高' if x >= 0 else '低'} {number(abs(x))}")  # fmt: skip
+    d = row["difference"]
+    if d == 0:
+        return (
+            f"The tuned model's {title[0]} equals that of {other[0]}{span[0]}",
+            f"微调模型的{title[1]}与{other[1]}相同{span[1]}",
+        )
+    how = ("higher", "高") if d > 0 else ("lower", "低")
+    return (
+        f"The tuned model's {title[0]} is {number(abs(d))} {how[0]} than that of {other[0]}{span[0]}",
+        f"微调模型的{title[1]}比{other[1]}{how[1]} {number(abs(d))}{span[1]}",
+    )
+
+
+def demand(one: Criterion) -> Both:
+    """What the criterion asks for."""
+    strict = len(one.operator) == 1
+    if one.model:
+        other = model_name(one.model)
+        if one.number == 0:
+            word = ("better than", "优于") if strict else ("at least as good as", "不差于")
+            return f"asked for: {word[0]} {other[0]}", f"要求：{word[1]}{other[1]}"
+        shift, shift_zh = _margin(one)
+        gain = (one.number > 0) == one.higher
+        least = ("more than" if strict else "at least", "高于" if strict else "不低于")
+        if gain:
+            return f"asked for: better by {least[0]} {shift}", f"要求：优势{least[1]} {shift_zh}"
+        most = ("less than" if strict else "at most", "小于" if strict else "不超过")
+        return f"allowed: worse by {most[0]} {shift}", f"允许：差距{most[1]} {shift_zh}"
+    figure = hundred(one.number) if one.metric in ("accuracy", "recall", "precision", "ece") else number(one.number)
+    if one.higher:
+        return (f"asked for: {'more than' if strict else 'at least'} {figure}",
+                f"要求：{'高于' if strict else '不低于'} {figure}")  # fmt: skip
+    return (f"allowed: {'less than' if strict else 'at most'} {figure}",
+            f"允许：{'低于' if strict else '不超过'} {figure}")  # fmt: skip
+
+
+def hundred(share: float) -> str:
+    """A share as a count of 100: 0.9312 -> "93.1", 0.93 -> "93"; two more digits where one would hide the rest."""
+    text = f"{100 * share:.1f}"
+    if text in ("100.0", "0.0", "-0.0") and share not in (0, 1):
+        text = f"{100 * share:.3f}"
+    return text.rstrip("0").rstrip(".") or "0"
+
+
+def number(value: float) -> str:
+    """Three significant digits, without an exponent where it can be avoided."""
+    return f"{value:.3f}".rstrip("0").rstrip(".") if 0.1 <= abs(value) < 1e6 or value == 0 else f"{value:.3g}"
+
+
+def _between(low: float | None, high: float | None, show: Any) -> Both:
+    if low is None or high is None:
+        return " (too few items for an interval)", "（样本太少，无法给出区间）"
+    return f" (between {show(low)} and {show(high)})", f"（介于 {show(low)} 与 {show(high)} 之间）"
+
+
+def _span(limits: tuple[float | None, float | None], english: Any, chinese: Any) -> Both:
+    low, high = limits
+    if low is None or high is None:
+        return " (too few items for an interval)", "（样本太少，无法给出区间）"
+    return f" (between {english(low)} and {english(high)})", f"（介于{chinese(low)}与{chinese(high)}之间）"
+
+
+def _margin(one: Criterion) -> Both:
+    if one.metric in ("accuracy", "recall", "precision"):
+        return f"{hundred(abs(one.number))} of 100 texts", f"每 100 条 {hundred(abs(one.number))} 条"
+    return number(abs(one.number)), number(abs(one.number))
+
+
+def _title(metric: str, label: str) -> Both:
+    if label:
+        name = {"precision": "精确率", "recall": "召回率", "f1": "F1"}.get(metric, metric)
+        return f"{metric} of '{label}'", f"“{label}”的{name}"
+    if metric in names("metric"):
+        found = lookup("metric", metric)
+        return found.title, found.title_zh
+    return metric, metric

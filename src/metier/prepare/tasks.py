@@ -1,0 +1,160 @@
+"""From documents to examples: read label, labels or value out of each row's metadata.
+
+Purpose: what the collect stage found in the column with the role `label` or `value` becomes the thing to learn. A
+cell that holds none is rejected and listed, never guessed.
+Numbers: 3.5, 1e-3, ３．５ and −2 are read. "3,5" is read as 3.5 only if the whole column writes a comma and no point;
+"1,234" is read as 1234 only if the column proves that the comma groups thousands. A column that allows both readings
+is rejected with that reason rather than guessed at.
+Several labels in one cell: a list, a JSON list, or text with `task.label_separator`; "[]" means "none of them" and is
+an answer, an empty cell is no answer.
+Not covered: label spellings ("Fraud" and "fraud" stay two labels; `labels` warns).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from metier.errors import UserError
+from metier.prepare.flow import Flow, Row
+from metier.prepare.normalize import MISSING
+from metier.registry import register
+
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_COMMA = re.compile(r"[-+]?\d*,\d+(?:[eE][-+]?\d+)?")
+_THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d*)?")
+
+
+@register("operation", "task")
+def examples(flow: Flow) -> str:
+    """Fill `label`, `labels` or `value`; reasons "no label", "several labels", "no value", "not a number"."""
+    tasks: dict[str, Callable[[Flow], str]] = {"classify": _classify, "score": _score}
+    if flow.task.name not in tasks:
+        raise UserError(
+            f"the prepare stage makes no examples for the task '{flow.task.name}'", "task.name",
+            "choose classify or score",
+        )  # fmt: skip
+    before = len(flow.rows)
+    note = tasks[flow.task.name](flow)
+    if before and not flow.rows:
+        _nothing(flow)
+    return note
+
+
+def _classify(flow: Flow) -> str:
+    several = flow.task.multi_label
+
+    def leaves(row: Row) -> tuple[str, str] | None:
+        cell = row.metadata.get("label")
+        found = read_labels(cell, flow.task.label_separator if several else None)
+        if found is None:
+            return "no label", f"the label is {cell!r}" if cell not in (None, "") else "the label is empty"
+        if several:
+            row.labels = found
+        elif len(found) != 1:
+            return "several labels", f"the cell holds {len(found)} labels; task.multi_label=true reads them all"
+        else:
+            row.label = found[0]
+        return None
+
+    flow.reject(leaves)
+    names = {name for row in flow.rows for name in row.strata if name}
+    return f"{len(names):,} labels"
+
+
+def read_labels(cell: Any, separator: str | None) -> list[str] | None:
+    """The labels of a cell, sorted and each once; None when it holds no answer. `separator` None: one label a text."""
+    if isinstance(cell, str) and separator is not None and cell.strip().startswith("["):
+        try:
+            parsed = json.loads(cell)
+            cell = parsed if isinstance(parsed, list) else cell
+        except ValueError:
+            pass
+    if isinstance(cell, (list, tuple)):
+        names = {_name(item) for item in cell} - {""}
+        return sorted(names) if names or not cell else None
+    text = _name(cell)
+    if separator:
+        names = {_name(part) for part in text.split(separator)} - {""}
+        return sorted(names) or None
+    return [text] if text else None
+
+
+def _name(cell: Any) -> str:
+    """A label's name; whole floats lose their point, because a gap in a column of integers turns 1 into 1.0."""
+    if isinstance(cell, float):
+        if not math.isfinite(cell):
+            return ""
+        cell = int(cell) if cell.is_integer() else cell
+    text = "" if cell is None else unicodedata.normalize("NFC", str(cell)).strip()
+    return "" if text in MISSING else text
+
+
+def _score(flow: Flow) -> str:
+    cells = [row.metadata.get("value") for row in flow.rows]
+    values = dict(zip((row.id for row in flow.rows), read_values(cells), strict=True))
+
+    def leaves(row: Row) -> tuple[str, str] | None:
+        value = values[row.id]
+        if isinstance(value, str):
+            return ("no value", "the value is empty") if value == "" else ("not a number", value)
+        row.value = value
+        return None
+
+    flow.reject(leaves)
+    found = [row.value for row in flow.rows if row.value is not None]
+    return f"values from {min(found):g} to {max(found):g}" if found else "no values"
+
+
+def read_values(cells: Sequence[Any]) -> list[float | str]:
+    """Each cell as a finite float, or a string that says why not ("" for an empty cell)."""
+    texts = [_digits(cell) for cell in cells]
+    commas = [text for text in texts if "," in text]
+    grouped = [bool(_THOUSANDS.fullmatch(text)) for text in commas]
+    points = any("." in text for text in texts if _NUMBER.fullmatch(text))
+    proven = points or any("." in text or text.count(",") > 1 for text in commas)
+    thousands = bool(commas) and all(grouped) and proven
+    decimal = bool(commas) and not points and all(map(_COMMA.fullmatch, commas)) and not all(grouped)
+    return [_value(text, cell, thousands, decimal) for text, cell in zip(texts, cells, strict=True)]
+
+
+def _value(text: str, cell: Any, thousands: bool, decimal: bool) -> float | str:
+    if text in MISSING:
+        return ""
+    if "," in text and thousands and _THOUSANDS.fullmatch(text):
+        text = text.replace(",", "")
+    elif "," in text and decimal:
+        text = text.replace(",", ".")
+    elif _COMMA.fullmatch(text) or _THOUSANDS.fullmatch(text):
+        return f"{cell!r}: the column does not show whether the comma is a decimal comma or groups thousands"
+    if not _NUMBER.fullmatch(text):
+        return f"{cell!r} is not a number"
+    number = float(text)
+    return number if math.isfinite(number) else f"{cell!r} is too large"
+
+
+def _digits(cell: Any) -> str:
+    if cell is None or isinstance(cell, bool):
+        return "" if cell is None else str(cell)
+    if isinstance(cell, float) and math.isnan(cell):
+        return ""
+    return unicodedata.normalize("NFKC", str(cell)).replace("\u2212", "-").strip()
+
+
+def _nothing(flow: Flow) -> None:
+    """Every document left at this step: say what is missing and what to type."""
+    score = flow.task.name == "score"
+    role = "value" if score else "label"
+    reasons = Counter(entry["reason"] for entry in flow.rejected)
+    detail = next((entry["detail"] for entry in reversed(flow.rejected) if entry["reason"] == "not a number"), "")
+    raise UserError(
+        f"no document has a {role} that can be used" + (f" ({detail})" if detail else ""),
+        "prepare, step task: " + ", ".join(f"{number:,} × {reason}" for reason, number in reasons.most_common()),
+        f"name the column, as in collect.sources.0.columns.{role}=NAME" + ("" if score else
+        ", or set collect.sources.0.label_from=folder"),
+    )  # fmt: skip

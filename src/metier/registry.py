@@ -1,0 +1,107 @@
+"""The doors: reader, operation, task, method, metric, floor and engine are found by name.
+
+Purpose: a built-in and a plug-in of another package come through the same door, so that N tasks and M methods stay
+N + M small files. A built-in module registers its object by decorator; another package names an entry point in the
+group `metier.<kind>` and is asked only when a name is wanted that no built-in has, or when the names are listed.
+Trade-off: names are strings, so "go to definition" does not follow them; `where()` tells the file instead.
+Not covered: versions of plug-ins (they go into the environment record of each artifact).
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, TypeVar
+
+from metier.errors import UserError, nearest
+
+T = TypeVar("T")
+
+# The modules that hold the built-ins of each door; imported when the door is first used.
+BUILTINS: dict[str, tuple[str, ...]] = {
+    "reader": ("metier.collect.readers",),
+    "operation": ("metier.prepare.operations",),
+    "task": ("metier.train.tasks",),
+    "method": ("metier.train.methods",),
+    "metric": ("metier.evaluate.metrics",),
+    "floor": ("metier.evaluate.floors",),
+    "engine": ("metier.engines",),
+}
+
+_entries: dict[str, dict[str, Any]] = {kind: {} for kind in BUILTINS}
+_loaded: set[str] = set()
+
+
+def register(kind: str, name: str) -> Callable[[T], T]:
+    """Decorator: put a function or class behind the door `kind` under `name`.
+
+    A second object under one name is a bug of the second package, and is refused.
+    """
+    assert kind in BUILTINS, f"no such door: {kind}"
+
+    def put(thing: T) -> T:
+        known = _entries[kind].get(name)
+        if known is not None and known is not thing:
+            raise UserError(
+                f"two plug-ins claim the {kind} '{name}'",
+                where=f"{_source(known)} and {_source(thing)}",
+                fix="uninstall one of them, or rename it",
+            )
+        _entries[kind][name] = thing
+        return thing
+
+    return put
+
+
+def lookup(kind: str, name: str) -> Any:
+    """The object called `name` behind the door `kind`; UserError with the nearest name if there is none."""
+    _load_builtins(kind)
+    if name not in _entries[kind]:
+        for point in _points(kind):
+            if point.name == name:
+                register(kind, name)(_load_point(kind, point))
+    if name not in _entries[kind]:
+        raise UserError(f"there is no {kind} called '{name}'", fix=nearest(name, names(kind)))
+    return _entries[kind][name]
+
+
+def names(kind: str) -> list[str]:
+    """All names behind the door, built-ins and entry points, sorted."""
+    _load_builtins(kind)
+    return sorted({*_entries[kind], *(point.name for point in _points(kind))})
+
+
+def where(kind: str, name: str) -> str:
+    """File and line of a registered object, for people who want to read it."""
+    return _source(lookup(kind, name))
+
+
+def _load_builtins(kind: str) -> None:
+    if kind not in _loaded:
+        _loaded.add(kind)
+        for module in BUILTINS[kind]:
+            importlib.import_module(module)
+
+
+def _points(kind: str) -> Iterator[EntryPoint]:
+    yield from entry_points(group=f"metier.{kind}")
+
+
+def _load_point(kind: str, point: EntryPoint) -> Any:
+    try:
+        return point.load()
+    except Exception as error:
+        raise UserError(
+            f"the {kind} '{point.name}' of another package cannot be loaded: {error}",
+            where=f"entry point {point.value}",
+            fix="repair or uninstall that package",
+        ) from error
+
+
+def _source(thing: Any) -> str:
+    try:
+        return f"{inspect.getsourcefile(thing)}:{inspect.getsourcelines(thing)[1]}"
+    except (TypeError, OSError):
+        return repr(thing)

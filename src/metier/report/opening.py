@@ -1,0 +1,232 @@
+"""The first screen: what matters before anything else, understood in a minute by someone who does not program.
+
+Purpose: warnings, verdict, criterion by criterion, "better, same or worse than what", and what tuning breaks, as
+display-ready words and pictures of one language. Nothing is computed here but what the facts already say.
+Not covered: the evidence behind it (evidence.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from metier.report import charts
+from metier.report.words import LOWER, PERCENT, Words
+
+OPPONENTS = ("base", "zero_shot", "tfidf", "majority", "mean")  # the order in which people ask
+SMALL_TEST = 200  # below it a 95 % interval of an accuracy of 0.9 is wider than +-4 points (normal approximation)
+FAR = 6.0  # an opponent so many times further off than the nearest is drawn as an arrow, or it would flatten the rest
+CRITERION = {"yes": "yes", "no": "no"}
+
+
+def opening(facts: Mapping[str, Any], words: Words, show_texts: bool) -> dict[str, Any]:
+    """Everything of the first screen, ready to be laid out."""
+    results = facts["results"]
+    verdict = results["verdict"]
+    decision = {"SIGN OFF": "sign", "CONDITIONAL": "condition", "REJECT": "reject"}[verdict["decision"]]
+    reasons = [
+        {
+            "met": CRITERION.get(row["met"], "unclear"),
+            "word": words(f"met.{CRITERION.get(row['met'], 'unclear')}"),
+            "criterion": row["criterion"],
+            "text": words.either(row, "text"),
+        }
+        for row in verdict.get("reasons", ())
+    ]
+    return {
+        "decision": decision,
+        "badge": words(f"decision.{decision}"),
+        "why": words(f"decision.{decision}.why"),
+        "headline": words.either(verdict, "headline"),
+        "reasons": reasons,
+        "source": words(f"criteria.{'recipe' if verdict.get('criteria_source') == 'recipe' else 'default'}"),
+        "warnings": warnings(results, words),
+        "primary": words.metric(results["primary"]),
+        "tuned": words.figure(results["primary"], results["models"].get("tuned", {}).get(results["primary"])),
+        "tested": words("opening.tested", n=words.count(results.get("data", {}).get("test"))),
+        "opponents": opponents(results, words),
+        "axis": words("opponents.points" if results["primary"] in PERCENT else "opponents.units"),
+        "breaks": breaks(facts, words, show_texts),
+    }
+
+
+def warnings(results: Mapping[str, Any], words: Words) -> list[str]:
+    """What must stand first: floors that were not beaten, a small test set, then the evaluation's own warnings.
+
+    The evaluation usually says the first two itself; what its warnings already mention is not said twice.
+    """
+    said = list(results.get("warnings") or ())
+    found = []
+    for row in primary_comparisons(results):
+        kind = results["models"].get(row["against"], {}).get("kind")
+        if kind == "floor" and row["outcome"] != "better" and not _mentions(said, row["against"]):
+            found.append(words("warning.floor", opponent=words.model(row["against"], results["models"])))
+    n = (results.get("data") or {}).get("test")
+    if n and n < SMALL_TEST and not any(f"only {n} examples" in str(row.get("text")) for row in said):
+        found.append(words("warning.small", n=words.count(n)))
+    return found + [words.either(row, "text") for row in said]
+
+
+def primary_comparisons(results: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Tuned against each opponent on the first metric, in the order in which people ask."""
+    rows = [row for row in results.get("comparisons", ()) if row["metric"] == results["primary"]]
+    order = {name: index for index, name in enumerate(OPPONENTS)}
+    return sorted(rows, key=lambda row: (order.get(row["against"], len(order)), row["against"]))
+
+
+def opponents(results: Mapping[str, Any], words: Words) -> list[dict[str, Any]]:
+    """One worded outcome and one picture for each opponent, all on one axis with better to the right."""
+    told = primary_comparisons(results)
+    rows = [{**row, **_turned(row)} for row in told]
+    limit = axis_limit(rows)
+    shown = []
+    for index, (plain, row) in enumerate(zip(told, rows, strict=True)):
+        sentence = _sentence(plain, words, results["models"])
+        scale = 100.0 if row["metric"] in PERCENT else 1.0
+        steps = charts.nice_ticks(-limit * scale, limit * scale)
+        ticks = [(tick / scale, f"{tick:+g}".replace("-", "\u2212") if tick else "0") for tick in steps]
+        last = index == len(rows) - 1
+        picture = charts.interval_dot(
+            row,
+            limit,
+            sentence,
+            ticks if last else [(at, "") for at, _ in ticks],
+            (words("axis.worse"), words("axis.better")) if index == 0 else None,
+        )
+        score = results["models"].get(row["against"], {}).get(row["metric"])
+        shown.append(
+            {
+                "outcome": row["outcome"],
+                "word": words(f"outcome.{row['outcome']}"),
+                "sentence": sentence,
+                "score": words("opponents.score", score=words.figure(row["metric"], score)),
+                "how": how(row["against"], results["models"], words),
+                "picture": picture,
+                "far": row["value"] is not None and abs(row["value"]) > limit,
+            }
+        )
+    return shown
+
+
+def how(name: str, models: Mapping[str, Any], words: Words) -> str:
+    """One sentence on what a model is; ours if we have one in this language, else the evaluation's."""
+    return words.known("how", name, str((models.get(name) or {}).get("how") or " "))
+
+
+def axis_limit(rows: Iterable[Mapping[str, Any]]) -> float:
+    """Half-width of the common axis, in the metric's unit."""
+    reach = sorted(
+        max(abs(row[key]) for key in ("value", "low", "high") if row[key] is not None)
+        for row in rows
+        if row["value"] is not None
+    )
+    reach = [size for size in reach if size > 0]
+    return 1.12 * max(size for size in reach if size <= FAR * reach[0]) if reach else 1.0
+
+
+def breaks(facts: Mapping[str, Any], words: Words, show_texts: bool, most: int = 3) -> dict[str, Any]:
+    """How many cases tuning broke and mended, as a bar, and the worst of the broken ones."""
+    counts = facts["results"].get("cases") or {}
+    kinds = ("both_right", "mended", "broken", "both_wrong")
+    score = facts["results"].get("primary") not in PERCENT
+    parts = [(kind, float(counts.get(kind) or 0), words.count(counts.get(kind) or 0)) for kind in kinds]
+    title = words("breaks.picture", **{kind: words.count(counts.get(kind)) for kind in kinds})
+    against = counts.get("against", "base")
+    known = against is not None and counts.get("broken") is not None and counts.get("mended") is not None
+    return {
+        "known": known,
+        "opponent": words.model(against or "base", facts["results"]["models"]),
+        "any": bool(counts.get("broken")),
+        "broken": words.count(counts.get("broken")),
+        "mended": words.count(counts.get("mended")),
+        "picture": charts.stacked(parts, title) if known and any(part[1] > 0 for part in parts) else "",
+        "legend": [
+            {
+                "kind": kind,
+                "text": words(f"{'kind_score' if score else 'kind'}.{kind}"),
+                "n": words.count(counts.get(kind)),
+            }
+            for kind in kinds
+        ],
+        "worst": listed(facts, "broken", words, show_texts, most, 360)["rows"],
+        "score": score,
+    }
+
+
+def listed(
+    facts: Mapping[str, Any], kind: str, words: Words, show_texts: bool, most: int, characters: int
+) -> dict[str, Any]:
+    """Cases of a kind in the order given (worst first), texts cut to so many characters or hidden."""
+    rows = [row for row in facts.get("cases", ()) if row.get("kind") == kind]
+    total = (facts["results"].get("cases") or {}).get(kind)
+    shown = [
+        {
+            "id": row.get("id", ""),
+            "source": row.get("source", ""),
+            "text": cut(str(row.get("text") or ""), characters) if show_texts else None,
+            "length": words("cases.length", n=words.count(len(str(row.get("text") or "")))),
+            "gold": answer(row.get("gold"), words),
+            "base": answer(row.get("base"), words),
+            "tuned": answer(row.get("tuned"), words),
+            "severity": severity(row, facts, words),
+        }
+        for row in rows[:most]
+    ]
+    total = len(rows) if total is None else total
+    return {"rows": shown, "of": words("cases.listed", shown=words.count(len(shown)), total=words.count(total))}
+
+
+def severity(row: Mapping[str, Any], facts: Mapping[str, Any], words: Words) -> str:
+    """How sure the tuned model was, or how large its error is."""
+    value = row.get("severity")
+    if facts["results"]["primary"] in PERCENT:
+        return words.percent(value, 0)
+    return words.plain(value)
+
+
+def answer(value: Any, words: Words) -> str:
+    """A label, several labels or a number, as text."""
+    if isinstance(value, (list, tuple)):
+        return ", ".join(str(item) for item in value) or words("none")
+    if isinstance(value, float):
+        return words.plain(value)
+    return words("none") if value is None or value == "" else str(value)
+
+
+def cut(text: str, most: int) -> str:
+    """The beginning of a text; what was left out is told."""
+    text = " ".join(text.split())
+    return text if len(text) <= most else text[:most].rstrip() + f" \u2026 [+{len(text) - most:,}]"
+
+
+def _turned(row: Mapping[str, Any]) -> dict[str, float | None]:
+    """The difference turned so that more is better, whatever the metric."""
+    lower = row.get("better") == "lower" or ("better" not in row and row["metric"] in LOWER)
+    value, low, high = row.get("difference"), row.get("low"), row.get("high")
+    if not lower:
+        return {"value": value, "low": low, "high": high}
+    return {"value": _minus(value), "low": _minus(high), "high": _minus(low)}
+
+
+def _minus(value: float | None) -> float | None:
+    return None if value is None else -value
+
+
+def _sentence(row: Mapping[str, Any], words: Words, models: Mapping[str, Any]) -> str:
+    opponent = words.model(row["against"], models)
+    difference = words.gap(row)
+    mde = row.get("mde")
+    if row["outcome"] == "same" and mde is not None:
+        return words(
+            "versus.same_mde",
+            opponent=opponent,
+            difference=difference,
+            mde=words.points(row["metric"], mde, sign=False),
+        )
+    return words(f"versus.{row['outcome']}", opponent=opponent, difference=difference)
+
+
+def _mentions(said: Sequence[Mapping[str, Any]], name: str) -> bool:
+    """Whether a warning already says that this opponent was not beaten (it names it, or its first words)."""
+    names = {name, Words("en").model(name, {}).split(" (")[0]}
+    return any(part in str(row.get("text")) for row in said for part in names)

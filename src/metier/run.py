@@ -1,0 +1,291 @@
+"""The stages in order: what is reused, what is made again and why.
+
+Purpose: the one place that knows which stage needs which, builds each stage's identity, asks the store, and calls the
+stage's plain function when there is nothing to reuse. `why` prints the difference between what is wanted and the
+nearest finished artifact, field by field. Inner modules know nothing of this file.
+Trade-off: `evaluate` is two artifacts, the models' answers (`predictions`) and the judgement over them, so that a
+changed criterion costs a second and no model.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from metier import recipe as recipes
+from metier.artifact import Artifact, Store, fingerprint
+from metier.console import Console, seconds
+from metier.errors import UserError, nearest
+from metier.recipe import Recipe
+
+VERSIONS = {"collect": 1, "prepare": 1, "train": 1, "predictions": 1, "evaluate": 1, "report": 1}
+PARENTS: dict[str, tuple[str, ...]] = {
+    "collect": (),
+    "prepare": ("collect",),
+    "train": ("prepare",),
+    "predictions": ("prepare", "train"),
+    "evaluate": ("prepare", "predictions"),
+    "report": ("collect", "prepare", "train", "evaluate"),
+}
+ORDER = tuple(PARENTS)
+TITLES = {"predictions": "evaluate: ask every model", "evaluate": "evaluate: compare and judge"}
+
+
+@dataclass
+class Context:
+    """Where a run happens; nothing in here is part of any identity."""
+
+    base: Path  # relative paths of the recipe start here
+    store: Store
+    runs: Path
+    console: Console
+    command: str = ""
+    done: dict[str, Artifact] = field(default_factory=dict)
+    fresh: set[str] = field(default_factory=set)  # stages that ran now rather than being reused
+
+
+def default_context(base: Path, console: Console, command: str = "") -> Context:
+    """Store and runs in the working folder, or where METIER_STORE and METIER_RUNS say."""
+    return Context(
+        base, Store(Path(os.environ.get("METIER_STORE", ".metier/store"))),
+        Path(os.environ.get("METIER_RUNS", "runs")), console, command,
+    )  # fmt: skip
+
+
+def run(recipe: Recipe, context: Context, until: str = "report") -> dict[str, Artifact]:
+    """Run every stage up to `until`, reusing what is finished; write the human view when the report is reached."""
+    check(recipe)
+    start = time.monotonic()
+    for stage in _needed(until):
+        run_stage(stage, recipe, context)
+    if until == "report":
+        from metier.runs import write_view
+
+        write_view(recipe, context)
+    reused = len(context.done) - len(context.fresh)
+    context.console.say(
+        f"done in {seconds(time.monotonic() - start)}"
+        + (f"; {reused} of {len(context.done)} stages reused" if reused else "")
+    )
+    return context.done
+
+
+def check(recipe: Recipe) -> None:
+    """What can be known to be wrong before anything is read: names behind doors, criteria, contradictions."""
+    from metier.evaluate.criteria import check as check_criteria
+    from metier.evaluate.floors import model_names
+    from metier.registry import names
+
+    if not recipe.collect.sources:
+        raise UserError("the recipe names no documents", "collect.sources", "add at least one file, folder or glob")
+    for kind, key, value in (
+        ("task", "task.name", recipe.task.name),
+        ("method", "train.method", recipe.train.method),
+        *(("floor", "evaluate.floors", name) for name in recipe.evaluate.floors),
+    ):
+        if value not in names(kind):
+            raise UserError(f"there is no {kind} called '{value}'", key, nearest(value, names(kind)))
+    if recipe.task.multi_label and recipe.task.name != "classify":
+        raise UserError("only classify can be multi-label", "task.multi_label", "remove it")
+    check_criteria(recipe.evaluate.accept, recipe.task, model_names(recipe.evaluate, recipe.task), None)
+
+
+def identity(stage: str, recipe: Recipe, context: Context) -> dict[str, Any]:
+    """Everything that decides what comes out of a stage; parents must be in context.done."""
+    content: dict[str, Any] = {"stage": stage, "version": VERSIONS[stage]}
+    content["parents"] = {name: context.done[name].fingerprint for name in PARENTS[stage]}
+    if stage == "collect":
+        from metier.collect.stage import find_inputs
+        from metier.collect.stage import identity as collect_identity
+
+        content["config"] = collect_identity(recipe.collect, find_inputs(recipe.collect, context.base))
+    elif stage == "report":
+        content["config"] = {"report": recipe.report.identity(), "recipe": json.loads(recipe.model_dump_json())}
+    else:
+        sections = {
+            "prepare": ("prepare", "task", "seed"),
+            "train": ("train", "task", "seed"),
+            "predictions": ("evaluate", "task", "seed"),
+            "evaluate": ("evaluate", "task", "seed"),
+        }[stage]
+        content["config"] = {name: _identity_of(getattr(recipe, name)) for name in sections}
+        if stage == "train":
+            from metier.train.bases import resolve
+
+            base = resolve(recipe.train.base_model, recipe.train.revision, context.base)
+            content["config"]["base"] = {"model": base.model, "sha256": base.sha256}
+        if stage == "predictions":  # only what changes an answer, so that a new criterion asks no model again
+            keep = ("floors", "base")
+            content["config"]["evaluate"] = {k: v for k, v in content["config"]["evaluate"].items() if k in keep}
+    return content
+
+
+def why(recipe: Recipe, context: Context) -> list[dict[str, Any]]:
+    """For each stage: reuse or run, and what differs from the nearest finished artifact. Nothing is run.
+
+    Stops at the first stage that must run, since later identities depend on its output.
+    """
+    lines: list[dict[str, Any]] = []
+    for stage in ORDER:
+        wanted = identity(stage, recipe, context)
+        found = context.store.find(stage, fingerprint(wanted))
+        if found is not None:
+            context.done[stage] = found
+            lines.append({"stage": stage, "state": "reuse", "fingerprint": found.fingerprint, "differences": []})
+            continue
+        differences = _nearest_difference(wanted, context.store.all(stage))
+        lines.append({"stage": stage, "state": "run", "fingerprint": fingerprint(wanted), "differences": differences})
+        later = ORDER[ORDER.index(stage) + 1 :]
+        lines += [{"stage": name, "state": "run after it", "fingerprint": "", "differences": []} for name in later]
+        break
+    return lines
+
+
+def run_stage(stage: str, recipe: Recipe, context: Context) -> None:
+    """Reuse or make one stage; its parents must be in context.done."""
+    console = context.console
+    wanted = identity(stage, recipe, context)
+    found = context.store.find(stage, fingerprint(wanted))
+    if found is not None:
+        console.say(f"{TITLES.get(stage, stage)}: reused ({found.fingerprint[:8]})")
+        context.done[stage] = found
+        return
+    console.heading(TITLES.get(stage, stage))
+    parents = {name: context.done[name].fingerprint for name in PARENTS[stage]}
+    context.done[stage] = context.store.build(stage, wanted, parents, _work(stage, recipe, context))
+    context.fresh.add(stage)
+
+
+def _work(stage: str, recipe: Recipe, context: Context) -> Callable[[Path], dict[str, Any]]:
+    """The stage's plain function with its arguments bound."""
+    done, console = context.done, context.console
+    if stage == "collect":
+        from metier.collect.stage import collect, find_inputs
+
+        inputs = find_inputs(recipe.collect, context.base)
+        return lambda out: collect(recipe.collect, inputs, out, console)
+    if stage == "prepare":
+        from metier.prepare.stage import prepare
+
+        return lambda out: prepare(recipe.prepare, recipe.task, recipe.seed, done["collect"], out, console)
+    if stage == "train":
+        from metier.train.stage import train
+
+        return lambda out: train(
+            recipe.train, recipe.task, recipe.seed, done["prepare"], out, console, near=context.base
+        )
+    if stage == "predictions":
+        from metier.evaluate.predict import predict_all
+
+        return lambda out: predict_all(
+            recipe.evaluate,
+            recipe.task,
+            recipe.seed,
+            done["prepare"],
+            done["train"],
+            recipe.train,
+            out,
+            console,
+            near=context.base,
+        )
+    if stage == "evaluate":
+        from metier.evaluate.stage import evaluate
+
+        return lambda out: evaluate(
+            recipe.evaluate, recipe.task, recipe.seed, done["prepare"], done["predictions"], out, console
+        )
+    from metier.report.stage import report
+    from metier.runs import facts
+
+    return lambda out: report(recipe.report, facts(recipe, context), out, console)
+
+
+def _needed(until: str) -> list[str]:
+    """The stages that `until` depends on, itself included, in order."""
+    wanted = {until}
+    for stage in reversed(ORDER):
+        if stage in wanted:
+            wanted.update(PARENTS[stage])
+    return [stage for stage in ORDER if stage in wanted]
+
+
+def _identity_of(value: Any) -> Any:
+    return value.identity() if hasattr(value, "identity") else value
+
+
+def _nearest_difference(wanted: Mapping[str, Any], finished: Sequence[Artifact]) -> list[dict[str, Any]]:
+    """Field, old and new value against the finished artifact that differs least (the newest of equals)."""
+    best: list[dict[str, Any]] | None = None
+    for artifact in reversed(finished):
+        found = _difference(artifact.identity, wanted)
+        if best is None or len(found) < len(best):
+            best = found
+    if best is None:
+        return [{"field": "", "was": None, "is": None, "note": "nothing of this stage is in the store yet"}]
+    return best
+
+
+def _difference(was: Any, now: Any, field_name: str = "") -> list[dict[str, Any]]:
+    if isinstance(was, Mapping) and isinstance(now, Mapping):
+        return [
+            line
+            for key in sorted({*was, *now})
+            for line in _difference(was.get(key), now.get(key), f"{field_name}.{key}".lstrip("."))
+        ]
+    if isinstance(was, list | tuple) and isinstance(now, list | tuple):
+        old, new = (json.loads(json.dumps(value)) for value in (was, now))
+        if old == new:
+            return []
+        gone = [item for item in old if item not in new]
+        come = [item for item in new if item not in old]
+        if not gone and not come:
+            return [{"field": field_name, "was": "the same items", "is": "in another order"}]
+        return [{"field": field_name, "was": item, "is": None} for item in gone] + [
+            {"field": field_name, "was": None, "is": item} for item in come
+        ]
+    return [] if was == now else [{"field": field_name, "was": was, "is": now}]
+
+
+def find_recipe(name: str, task: str | None = None, overrides: Sequence[str] = ()) -> tuple[Recipe, Path]:
+    """A recipe file, a shipped recipe by name, or a bare data file: (recipe, folder its paths start from)."""
+    path = Path(name)
+    if path.suffix.lower() in (".yaml", ".yml") and (path.is_file() or not _shipped(name)):
+        return recipes.load(path, overrides), path.parent
+    shipped = _shipped(name)
+    if shipped and not path.exists():
+        data = recipes.override(recipes.read_yaml(shipped), overrides)
+        data.setdefault("name", name.removesuffix(".yaml").replace("/", "-"))
+        return recipes.parse(data, str(shipped)), shipped.parent
+    if path.exists():
+        from metier.drafting import draft
+
+        made = draft(path, task)
+        return recipes.parse(recipes.override(made.data, overrides), f"recipe made for {path}"), Path.cwd()
+    raise UserError(
+        f"there is no recipe and no data called '{name}'", str(path.absolute()),
+        f"shipped recipes: {nearest(name, shipped_names())}",
+    )  # fmt: skip
+
+
+def shipped_names() -> list[str]:
+    """Names of the recipes in the package, such as `finance/customer-service`."""
+    root = Path(__file__).parent / "recipes"
+    return sorted(str(path.relative_to(root).with_suffix("").as_posix()) for path in root.glob("*/*.yaml"))
+
+
+def _shipped(name: str) -> Path | None:
+    path = Path(__file__).parent / "recipes" / f"{name.removesuffix('.yaml')}.yaml"
+    return path if name and not os.path.isabs(name) and ".." not in Path(name).parts and path.is_file() else None
+
+
+def command_line() -> str:
+    """What was typed, for the report."""
+    import shlex
+
+    return " ".join(["metier", *(shlex.quote(part) for part in sys.argv[1:])]) if len(sys.argv) > 1 else "metier"

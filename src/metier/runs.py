@@ -1,0 +1,98 @@
+"""The human view of a run: `runs/<name>/` with the recipe, the report, the figures and links to the artifacts.
+
+Purpose: what a person opens. Everything in it comes from the store and can be made again; nothing reads it back.
+On systems without symbolic links a small text file names the artifact's folder instead.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from metier.errors import UserError
+from metier.recipe import Recipe, dump
+from metier.tables import read, write_json
+
+if TYPE_CHECKING:
+    from metier.run import Context
+
+
+def facts(recipe: Recipe, context: Context) -> dict[str, Any]:
+    """Everything the report is made from, as plain values."""
+    done = context.done
+    results = json.loads((done["evaluate"].path / "results.json").read_text(encoding="utf-8"))
+    listed = recipe.evaluate.listed_cases
+    cases = read(done["evaluate"].path / "cases.parquet").to_pylist()
+    shown = [case for kind in ("broken", "mended") for case in [c for c in cases if c["kind"] == kind][:listed]]
+    rejected = [
+        row for stage in ("collect", "prepare") for row in read(done[stage].path / "rejected.parquet").to_pylist()
+    ]
+    return {
+        "name": recipe.name, "recipe": recipe.model_dump(mode="json"),
+        "fingerprints": {stage: artifact.fingerprint for stage, artifact in done.items()},
+        "collect": done["collect"].summary, "prepare": done["prepare"].summary,
+        "train": done["train"].summary, "predictions": done["predictions"].summary, "results": results,
+        "cases": shown, "rejected": rejected,
+        "conflicts": read(done["prepare"].path / "conflicts.parquet").to_pylist(),
+        "environment": done["train"].environment, "command": f"metier run {recipe.name}.yaml",
+        "seconds": {stage: artifact.seconds for stage, artifact in done.items()},
+    }  # fmt: skip
+
+
+def write_view(recipe: Recipe, context: Context) -> Path:
+    """Write runs/<name>/ and return its path; an older view of the same name is replaced."""
+    final = context.runs / recipe.name
+    fresh = context.runs / f".{recipe.name}.new"
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    for file in context.done["report"].path.iterdir():
+        if file.name != "artifact.json":
+            shutil.copy2(file, fresh / file.name)
+    (fresh / "recipe.yaml").write_text(dump(recipe), encoding="utf-8")
+    write_json(
+        {"command": context.command, "stages": {stage: {"fingerprint": a.fingerprint, "seconds": a.seconds,
+         "created": a.created, "reused": stage not in context.fresh} for stage, a in context.done.items()}},
+        fresh / "run.json",
+    )  # fmt: skip
+    for stage, artifact in context.done.items():
+        _link(fresh / "artifacts" / stage, artifact.path)
+    _link(fresh / "model", context.done["train"].path / "model")
+    if final.exists():
+        if not (final / "run.json").exists():
+            raise UserError(
+                "this folder was not written by Metier and is left alone", str(final),
+                "move it away, or give the run another name: name=...",
+            )  # fmt: skip
+        shutil.rmtree(final)
+    os.replace(fresh, final)
+    context.console.say(f"report: {final / 'report.html'}")
+    return final
+
+
+def all_runs(root: Path) -> list[dict[str, Any]]:
+    """Name, verdict, main figure and time of every run under `root`."""
+    found = []
+    for path in sorted(root.glob("*/run.json")):
+        results = path.parent / "results.json"
+        if results.is_file():
+            figures = json.loads(results.read_text(encoding="utf-8"))
+            record = json.loads(path.read_text(encoding="utf-8"))
+            metric = figures.get("primary", "")
+            found.append({
+                "name": path.parent.name, "decision": figures["verdict"]["decision"], "metric": metric,
+                "value": figures["models"]["tuned"].get(metric, {}).get("value"),
+                "created": record["stages"]["report"]["created"],
+            })  # fmt: skip
+    return found
+
+
+def _link(link: Path, target: Path) -> None:
+    link.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        # Relative to the final place: the view is renamed from ".<name>.new" to "<name>", at the same depth.
+        link.symlink_to(os.path.relpath(target, link.parent), target_is_directory=True)
+    except OSError:
+        link.with_suffix(".path.txt").write_text(f"{target.absolute()}\n", encoding="utf-8")

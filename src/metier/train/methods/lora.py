@@ -1,0 +1,59 @@
+"""Low-rank adapters through PEFT: small matrices beside the base's layers move, and the new head.
+
+The head is always saved with the adapter (a head that is lost on reload turns a good classifier into a random one).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from metier.registry import register
+from metier.train.bases import Base
+from metier.train.config import TrainConfig
+from metier.train.methods.full import SMALL, Full, load_head, save_head
+from metier.train.network import Network, Shape, load
+
+
+@register("method", "lora")
+class Lora:
+    """Inputs are token windows, as in `full`."""
+
+    epochs = 10.0
+    batch_size = 32
+    inputs = staticmethod(Full.inputs)
+
+    @staticmethod
+    def learning_rate(parameters: int) -> float:
+        """Adapters need about ten times the rate of full fine-tuning (LoRA's paper: 2e-4 to 4e-4, large bases)."""
+        return 1e-3 if parameters < SMALL else 2e-4
+
+    @staticmethod
+    def wrap(network: Network, config: TrainConfig, outputs: int) -> Any:
+        from peft import LoraConfig, TaskType, get_peft_model
+
+        lora = config.lora
+        targets = lora.target_modules if isinstance(lora.target_modules, str) else list(lora.target_modules)
+        network.model = get_peft_model(
+            network.model,  # type: ignore[arg-type]
+            LoraConfig(
+                task_type=TaskType.SEQ_CLS if network.pooling == "own" else TaskType.FEATURE_EXTRACTION,
+                 r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout,  # type: ignore[arg-type]
+                target_modules=targets, use_rslora=lora.rslora, use_dora=lora.dora,
+            ),
+        )  # fmt: skip
+        return network
+
+    @staticmethod
+    def save(module: Network, folder: Path) -> None:
+        module.model.save_pretrained(folder)  # type: ignore[operator]
+        save_head(module, folder)
+
+    @staticmethod
+    def load(folder: Path, base: Base | None, shape: Shape) -> Any:
+        from peft import PeftModel
+
+        assert base is not None
+        network = load(base, shape, 0)
+        network.model = PeftModel.from_pretrained(network.model, str(folder))  # type: ignore[arg-type]
+        return load_head(network, folder)

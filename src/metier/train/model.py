@@ -1,0 +1,93 @@
+"""A tuned model on disk: what `train` writes, and what `predict`, evaluation and serving load.
+
+The folder holds the weights as the method saves them, the tokenizer, and `metier.json` with everything that is needed
+to answer as in training: task and classes, base identity, how texts become windows. It can be moved anywhere; a model
+that needs its base (lora, frozen) finds it by the name it was trained with and checks the hash.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from metier.console import Console
+from metier.errors import UserError
+from metier.registry import lookup
+from metier.tables import write_json
+from metier.train import bases
+from metier.train.config import TaskConfig
+from metier.train.encoding import Encoded, Encoder
+from metier.train.tasks.base import Decoded
+
+FILE = "metier.json"
+
+
+@dataclass(frozen=True)
+class TunedModel:
+    """A loaded model: texts in, predictions out."""
+
+    module: Any
+    task: Any
+    method: Any
+    encoder: Encoder
+    limit: int
+    bf16: bool
+
+    def predict(self, texts: Sequence[str], console: Console | None = None) -> tuple[Decoded, Encoded]:
+        """Predictions for the texts, and how they were cut into windows (what was left out is counted there)."""
+        console = console or Console(quiet=True)
+        encoded = self.encoder.encode(texts, console)
+        with console.progress("predicting", len(texts), "texts") as meter:
+            return self.task.decode(self.logits(encoded, meter)), encoded
+
+    def logits(self, encoded: Encoded, meter: Any = None) -> Any:
+        """(n, outputs) float32 as a NumPy array."""
+        import torch
+
+        from metier.train.loop import predict
+
+        device = next(self.module.parameters()).device.type
+        with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=self.bf16):
+            inputs, lengths = self.method.inputs(self.module, encoded, self.limit, None)
+            return predict(self.module, inputs, lengths, self.limit, meter).numpy()
+
+
+def save(folder: Path, module: Any, method: Any, tokenizer: Any, facts: dict[str, Any]) -> None:
+    """Write weights, tokenizer and metier.json. facts: as `load` reads them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    method.save(module, folder)
+    tokenizer.save_pretrained(folder)
+    write_json(facts, folder / FILE)
+
+
+def load(folder: Path, device: str = "auto") -> TunedModel:
+    """Load what `save` wrote; UserError when the folder is no model or its base is missing or another one."""
+    import torch
+
+    from metier.train.network import Shape, load_tokenizer
+
+    path = folder / FILE
+    if not path.is_file():
+        raise UserError("this folder holds no model of Metier", str(folder), "name runs/<name>/model or its folder")
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    task = lookup("task", facts["task"]["name"])(TaskConfig.model_validate(facts["task"]), facts["task_state"])
+    method = lookup("method", facts["method"])
+    base = None
+    if facts["needs_base"]:
+        name = facts["base"]["name"]
+        if name not in bases.INSTALLED and Path(facts["base_path"]).is_dir():
+            name = facts["base_path"]
+        base = bases.resolve(name, facts["base"]["revision"])
+        if base.sha256 != facts["base"]["sha256"]:
+            raise UserError(
+                f"the base '{base.name}' is not the one this model was trained on", str(base.path),
+                f"bring the weights with sha256 {facts['base']['sha256'][:16]}...",
+            )  # fmt: skip
+    module = method.load(folder, base, Shape(**facts["shape"]))
+    target = "cuda" if device in ("auto", "cuda") and torch.cuda.is_available() else "cpu"
+    module.to(target).eval()
+    tokenizer = load_tokenizer(bases.Base("tuned", folder, "", "", "", ""))
+    return TunedModel(module, task, method, Encoder(tokenizer, **facts["encoding"]), facts["limit"], facts["bf16"])

@@ -1,0 +1,65 @@
+"""Scoring (regression): one number a text, mean-squared error.
+
+The network learns (value - mean) / spread of the training split, so that learning rates mean the same for prices and
+for sentiments. mean and spread stand in the saved `metier.json`; Metier's own `predict` returns the data's unit.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from metier.errors import UserError
+from metier.registry import register
+from metier.train.config import TaskConfig
+from metier.train.tasks.base import Decoded
+
+
+@register("task", "score")
+class Score:
+    """See `Task` for the members."""
+
+    outputs = 1
+    problem_type = "regression"
+    monitor_name = "R2"
+
+    def __init__(self, config: TaskConfig, state: dict[str, Any]) -> None:
+        self.config = config
+        self.mean, self.spread = float(state["mean"]), float(state["spread"])
+
+    @classmethod
+    def from_training(cls, config: TaskConfig, train: pa.Table) -> Score:
+        """Read mean and standard deviation from the training examples."""
+        values = np.array(train["value"].to_pylist(), dtype=np.float64)
+        if len(values) < 2 or np.ptp(values) == 0:
+            raise UserError("there is nothing to learn: all training values are equal", "role value",
+                            "check that `value` is mapped to the right column")  # fmt: skip
+        return cls(config, {"mean": float(values.mean()), "spread": float(values.std())})
+
+    def targets(self, examples: pa.Table) -> Any:
+        """(n,) float32, standardised."""
+        import torch
+
+        values = np.array(examples["value"].to_pylist(), dtype=np.float64)
+        return torch.tensor((values - self.mean) / self.spread, dtype=torch.float32)
+
+    def loss(self, logits: Any, targets: Any, smoothing: float) -> Any:
+        from metier.train.losses import mean_squared_error
+
+        return mean_squared_error(logits, targets)
+
+    def decode(self, logits: np.ndarray) -> Decoded:
+        return Decoded([], [], (logits[:, 0].astype(np.float64) * self.spread + self.mean).tolist(), None)
+
+    def monitor(self, logits: Any, targets: Any) -> float:
+        residual = ((logits[:, 0] - targets) ** 2).sum().item()
+        total = ((targets - targets.mean()) ** 2).sum().item()
+        return 1 - residual / total if total else 0.0
+
+    def label_maps(self) -> tuple[dict[int, str], dict[str, int]]:
+        return {}, {}
+
+    def state(self) -> dict[str, Any]:
+        return {"mean": self.mean, "spread": self.spread}
