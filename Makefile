@@ -19,8 +19,8 @@ test: $(VENV)/.ready-test
 	$(RUN) $(BIN)/python -m pytest -q
 
 check: $(VENV)/.ready-check
-	$(BIN)/ruff format --check src tests benchmarks tools
-	$(BIN)/ruff check src tests benchmarks tools
+	$(BIN)/ruff format --check src tests benchmarks tools docs
+	$(BIN)/ruff check src tests benchmarks tools docs
 	$(BIN)/mypy
 
 bench: $(VENV)/.ready-test

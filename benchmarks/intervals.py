@@ -1,6 +1,6 @@
 """Do the intervals cover, do the tests keep their level, and is the detectable effect detected? By simulation.
 
-Run: `python benchmarks/statistics.py --runs 1000`. Every row draws new test splits from a population whose truth is
+Run: `python benchmarks/intervals.py --runs 1000`. Every row draws new test splits from a population whose truth is
 known. coverage: share of 95 % intervals that hold the truth (wanted 0.95). level: share of p < 0.05 when there is no
 difference (wanted 0.05; exact McNemar is below it by construction). power: share of p < 0.05 when the true difference
 is the minimum detectable effect that was stated (wanted 0.80). 1,000 runs: +-0.014 at 0.95 and 0.05, +-0.025 at 0.80.

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from metier.errors import UserError
+from metier.errors import UserError, of_system
 from metier.tables import write_json
 
 RECORD = "artifact.json"
@@ -48,10 +48,9 @@ class Artifact:
     def load(cls, path: Path) -> Artifact:
         """Read an artifact; UserError if the folder is not one."""
         try:
-            record = json.loads((path / RECORD).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            return cls(path=path, **json.loads((path / RECORD).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
             raise UserError("this folder is not a finished artifact", str(path), "run the stage again") from error
-        return cls(path=path, **record)
 
 
 class Store:
@@ -64,14 +63,16 @@ class Store:
         return self.root / stage / fingerprint
 
     def find(self, stage: str, fingerprint: str) -> Artifact | None:
-        """The finished artifact of that fingerprint, or None."""
-        path = self.path(stage, fingerprint)
-        return Artifact.load(path) if (path / RECORD).is_file() else None
+        """The finished artifact of that fingerprint; None if there is none, or if its record is damaged."""
+        try:
+            return Artifact.load(self.path(stage, fingerprint))
+        except UserError:
+            return None
 
     def all(self, stage: str) -> list[Artifact]:
         """Every finished artifact of a stage, oldest first."""
-        found = [Artifact.load(path.parent) for path in (self.root / stage).glob(f"*/{RECORD}")
-                 if not path.parent.name.endswith((".partial", ".trash"))]  # fmt: skip
+        names = [path.parent.name for path in (self.root / stage).glob(f"*/{RECORD}")]
+        found = [artifact for name in names if not name.endswith(".partial") and (artifact := self.find(stage, name))]
         return sorted(found, key=lambda artifact: (artifact.created, artifact.fingerprint))
 
     def build(
@@ -81,13 +82,16 @@ class Store:
 
         `work` returns the summary (counts and figures that other stages and the screen show). If it raises, its
         partial folder stays for a resume and no artifact appears. A second process that wants the same artifact at
-        the same time gets a UserError rather than a mixed result.
+        the same time gets a UserError rather than a mixed result; one that comes just after gets the finished one.
         """
         name = fingerprint(identity)
         final, partial = self.path(stage, name), self.path(stage, name + ".partial")
         with _disk_errors(self.root):
-            partial.mkdir(parents=True, exist_ok=True)
+            final.parent.mkdir(parents=True, exist_ok=True)
             with _lock(partial.with_suffix(".lock")):
+                if found := self.find(stage, name):
+                    return found
+                partial.mkdir(exist_ok=True)
                 start = time.monotonic()
                 summary = work(partial)
                 record = {
@@ -98,7 +102,7 @@ class Store:
                 }  # fmt: skip
                 write_json(record, partial / RECORD)
                 _sync(partial)
-                if final.exists():  # left by a crash between rename and record: never with a record inside
+                if final.exists():  # its record is damaged, or it would have been found
                     shutil.rmtree(final)
                 os.replace(partial, final)
                 _sync_folder(final.parent)
@@ -150,7 +154,12 @@ def _check(value: Any, where: str) -> None:
 
 @contextlib.contextmanager
 def _lock(path: Path) -> Iterator[None]:
-    """Hold a lock file while a stage writes; the operating system frees it when the process dies."""
+    """Hold a lock file while a stage writes; the operating system frees it when the process dies.
+
+    The file stays: were it removed, a process that had opened it and one that makes it anew could both hold "the" lock.
+    """
+    import errno
+
     with path.open("a+b") as stream:
         try:
             if os.name == "nt":
@@ -163,33 +172,27 @@ def _lock(path: Path) -> Iterator[None]:
 
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
+                raise UserError(
+                    f"this disk cannot lock files ({error.strerror})", str(path),
+                    "set METIER_STORE to a folder on a local disk",
+                ) from error  # fmt: skip
             raise UserError(
                 "another process is making this artifact right now", str(path), "wait for it, then run again"
             ) from error
         yield
-    path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def _disk_errors(root: Path) -> Iterator[None]:
     """Tell a full disk or a missing permission in a sentence."""
-    import errno
-
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            free = shutil.disk_usage(root if root.exists() else root.parent).free
-            raise UserError(
-                f"the disk is full ({free / 1e6:,.0f} MB free)", str(error.filename or root),
-                "free some space, or set METIER_STORE to a larger disk; finished work is kept",
-            ) from error  # fmt: skip
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise UserError(
-                "no permission to write or read here", str(error.filename or root),
-                "change the folder's permissions, or set METIER_STORE to a folder of your own",
-            ) from error  # fmt: skip
-        raise
+        told = of_system(error, root)
+        if told is None:
+            raise
+        raise told from error
 
 
 def _sync(folder: Path) -> None:

@@ -10,13 +10,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Section(BaseModel):
     """A part of the recipe. Subclasses stand directly above the code that they configure."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True,
+                              allow_inf_nan=False)  # fmt: skip
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_under_a_heading(cls, value: object) -> object:
+        """`report:` with nothing below it, or only comments, means all defaults."""
+        if not isinstance(value, dict):
+            return value
+        sections = {name for name, field in cls.model_fields.items() if _is_section(field.annotation)}
+        return {key: item for key, item in value.items() if item is not None or key not in sections}
 
     def identity(self) -> dict[str, Any]:
         """The fields that bear meaning, as plain JSON values; nested sections likewise."""
@@ -35,6 +45,10 @@ def execution(default: Any, **kwargs: Any) -> Any:
 def is_execution(extra: Any) -> bool:
     """Whether a field's `json_schema_extra` carries the mark that `execution` sets."""
     return isinstance(extra, dict) and bool(extra.get("execution"))
+
+
+def _is_section(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, Section)
 
 
 def _plain(value: Any) -> Any:

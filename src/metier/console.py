@@ -31,7 +31,7 @@ class Console:
     def __init__(self, stream: IO[str] | None = None, quiet: bool = False) -> None:
         self.stream = stream or sys.stderr
         self.quiet = quiet
-        self.terminal = bool(getattr(self.stream, "isatty", lambda: False)()) and "NO_COLOR" not in os.environ
+        self.terminal = bool(getattr(self.stream, "isatty", lambda: False)()) and not os.environ.get("NO_COLOR")
 
     def say(self, text: str = "") -> None:
         """One line for the reader."""
@@ -54,12 +54,13 @@ class Console:
         texts = [[str(cell) for cell in row] for row in rows]
         if self.terminal:
             from rich.table import Table
+            from rich.text import Text  # as it is: a label such as "[b]" is no markup
 
-            drawn = Table(title=title or None, title_justify="left", header_style="bold")
+            drawn = Table(title=Text(title) if title else None, title_justify="left", header_style="bold")
             for index, name in enumerate(columns):
-                drawn.add_column(name, justify="right" if texts and _numeric(texts[0][index]) else "left")
+                drawn.add_column(Text(name), justify="right" if texts and _numeric(texts[0][index]) else "left")
             for row in texts:
-                drawn.add_row(*row)
+                drawn.add_row(*map(Text, row))
             self._rich().print(drawn)
             return
         if title:
@@ -113,7 +114,7 @@ class _RichMeter:
 class _PlainMeter:
     def __init__(self, console: Console, title: str, total: float | None, unit: str) -> None:
         self.console, self.title, self.total, self.unit = console, title, total, unit
-        self.done, self.note = 0.0, ""
+        self.done, self.note, self.shown = 0.0, "", -1.0
         self.start = self.last = time.monotonic()
 
     def advance(self, amount: float = 1, note: str = "") -> None:
@@ -123,16 +124,18 @@ class _PlainMeter:
             self._line()
 
     def finish(self) -> None:
-        self._line()
+        """The last line, unless the work was already told in full."""
+        if self.done != self.shown:
+            self._line(ended=True)
 
-    def _line(self) -> None:
-        self.last = time.monotonic()
+    def _line(self, ended: bool = False) -> None:
+        self.last, self.shown = time.monotonic(), self.done
         spent = max(self.last - self.start, 1e-9)
         rate = self.done / spent
         parts = [f"  {self.title}: {self.done:,.0f}" + (f"/{self.total:,.0f}" if self.total else "")]
         parts[0] += f" {self.unit}" if self.unit else ""
         parts.append(f"{rate:,.1f}/s")
-        if self.total and rate > 0 and self.done < self.total:
+        if not ended and self.total and rate > 0 and round(self.done) < round(self.total):
             parts.append(f"{seconds((self.total - self.done) / rate)} left")
         else:
             parts.append(f"in {seconds(spent)}")
@@ -153,13 +156,8 @@ def seconds(value: float) -> str:
 
 
 def quiet_libraries() -> None:
-    """No telemetry, no progress bars and no chatter from the libraries underneath; call before importing them.
-
-    Also lets idle threads sleep rather than spin: on a machine that others use too, spinning made a small encoder
-    four times slower (measured with one busy neighbour on two cores).
-    """
+    """No telemetry, no progress bars and no chatter from the libraries underneath; call before importing them."""
     for name, value in {
-        "OMP_WAIT_POLICY": "PASSIVE",
         "DO_NOT_TRACK": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -181,8 +179,9 @@ def _rich_progress(console: Any, unit: str) -> Any:
             return Text(f"{task.speed:,.1f}/s" if task.speed else "")
 
     return Progress(
-        TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit), Rate(),
-        TimeRemainingColumn(elapsed_when_finished=True), TextColumn("{task.fields[note]}"), console=console,
+        TextColumn("  {task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn(unit), Rate(),
+        TimeRemainingColumn(elapsed_when_finished=True), TextColumn("{task.fields[note]}", markup=False),
+        console=console,
     )  # fmt: skip
 
 

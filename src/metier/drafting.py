@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from metier.errors import UserError
+from metier.errors import UserError, nearest
+from metier.recipe import write_word
+from metier.registry import names
 
 TABLES = {".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json", ".parquet", ".pq"}
 FEW = 20  # distinct numbers up to which a numeric column is still taken for labels
@@ -30,6 +32,8 @@ def draft(path: Path, task: str | None = None, from_folder: Path | None = None) 
     """Look at `path`; the recipe's paths are written relative to `from_folder` (default: as given)."""
     if not path.exists():
         raise UserError("there is no such file or folder", str(path.absolute()), "check the path")
+    if task is not None and task not in (known := names("task")):
+        raise UserError(f"there is no task called '{task}'", "--task", nearest(task, known))
     shown = _relative(path, from_folder)
     return _folder(path, shown, task) if path.is_dir() else _table(path, shown, task)
 
@@ -49,13 +53,13 @@ def render(made: Draft) -> str:
     """The draft as YAML with comments for the person who goes on."""
     data, source = made.data, made.data["collect"]["sources"][0]
     lines = ["# Written by `metier new` after looking at the data. What it saw:"]
-    lines += [f"#   {line}" for line in made.seen]
-    lines += ["# `metier show THIS` prints every key with its default.", "", f"name: {data['name']}",
+    lines += [f"#   {_one_line(line)}" for line in made.seen]
+    lines += ["# `metier show THIS` prints every key with its default.", "", f"name: {write_word(data['name'])}",
               f"task: {data['task']}            # classify: a label a text; score: a number a text", "seed: 0", "",
-              "collect:", "  sources:", f"    - path: {_quote(source['path'])}"]  # fmt: skip
+              "collect:", "  sources:", f"    - path: {write_word(source['path'])}"]  # fmt: skip
     if "columns" in source:
         lines.append("      columns:                # role: column name")
-        lines += [f"        {role}: {_quote(column)}" for role, column in source["columns"].items()]
+        lines += [f"        {role}: {write_word(column)}" for role, column in source["columns"].items()]
         if "group" not in source["columns"]:
             lines.append("        # group: customer_no    # patient, client or matter: never in train and test both")
     if source.get("label_from"):
@@ -64,11 +68,12 @@ def render(made: Draft) -> str:
               "  base_model: minilm        # `metier bases`; or a folder, or a Hub id",
               "  method: full              # full, lora, frozen", "", "evaluate:",
               "  # Written before the run; decides SIGN OFF, CONDITIONAL or REJECT.", "  accept:"]  # fmt: skip
-    lines += [f"    - {_quote(criterion)}" for criterion in data["evaluate"]["accept"]]
+    lines += [f"    - {write_word(criterion)}" for criterion in data["evaluate"]["accept"]]
     return "\n".join(lines) + "\n"
 
 
 def _table(path: Path, shown: str, task: str | None) -> Draft:
+    from metier.collect.reading import Unreadable
     from metier.collect.table import peek
 
     if path.suffix.lower() not in TABLES:
@@ -76,7 +81,15 @@ def _table(path: Path, shown: str, task: str | None) -> Draft:
             f"a recipe cannot be guessed for a single {path.suffix or 'nameless'} file", str(path),
             "name a table (CSV, TSV, JSONL, Parquet) with a text and a label column, or a folder of files",
         )  # fmt: skip
-    preview = peek(path)
+    try:
+        preview = peek(path)
+    except Unreadable as error:
+        raise UserError(
+            f"this table cannot be read ({error.reason}): {error.detail}", str(path),
+            "mend the file, or save it again as CSV with a line of column names",
+        ) from None  # fmt: skip
+    if not preview.rows:
+        raise UserError("this table has no rows", str(path), "add one row for each text, below the column names")
     roles = dict(preview.roles)
     kind = task or ("score" if "label" not in roles and "value" in roles else "classify")
     answer = "value" if kind == "score" else "label"
@@ -109,9 +122,10 @@ def _folder(path: Path, shown: str, task: str | None) -> Draft:
     kind = task or "classify"
     kinds: dict[str, int] = {}
     folders = set()
-    for file in sorted(item for item in path.rglob("*") if item.is_file())[:5000]:
+    for file in sorted(item for item in path.rglob("*") if item.is_file() and not _hidden(item, path))[:5000]:
         kinds[file.suffix.lower() or "(none)"] = kinds.get(file.suffix.lower() or "(none)", 0) + 1
-        folders.add(file.parent.name)
+        if file.parent != path:
+            folders.add(file.parent.name)
     if not kinds:
         raise UserError("the folder is empty", str(path), "name a folder with documents")
     seen = [
@@ -139,8 +153,13 @@ def _relative(path: Path, folder: Path | None) -> str:
     return Path(os.path.relpath(path, folder)).as_posix() if folder is not None else path.as_posix()
 
 
-def _quote(text: str) -> str:
-    return text if re.fullmatch(r"[\w./-]+", text) else "'" + text.replace("'", "''") + "'"
+def _hidden(path: Path, root: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(root).parts)
+
+
+def _one_line(text: str) -> str:
+    """Text of the data inside a comment: a line break in it would end the comment."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
 def _number(text: str) -> bool:

@@ -8,8 +8,11 @@ Not covered: our own bugs. Those are assertions and ordinary exceptions, and the
 from __future__ import annotations
 
 import difflib
+import errno
 import importlib
+import shutil
 from collections.abc import Iterable
+from pathlib import Path
 from types import ModuleType
 
 
@@ -39,6 +42,35 @@ def nearest(name: str, known: Iterable[str]) -> str:
     if close:
         return f"did you mean '{close[0]}'?"
     return f"known: {', '.join(names)}" if names else "nothing is known here"
+
+
+def of_system(error: OSError, place: str | Path = "") -> UserError | None:
+    """A full disk, a missing permission and the like as a UserError; None for what may be a bug of ours.
+
+    place: where it happened if the error itself does not say so.
+    """
+    where = str(error.filename or place)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        free = f" ({_free(Path(where or '.')) / 1e6:,.0f} MB free)"
+        return UserError(f"the disk is full{free}", where, "free some space, or set METIER_STORE to a folder on a "
+                         "larger disk, then run the same command again; finished stages are kept")  # fmt: skip
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return UserError(
+            "no permission to read or write here", where,
+            "change its permissions; METIER_STORE and METIER_RUNS name folders of your own to write to",
+        )  # fmt: skip
+    if error.errno in (errno.EISDIR, errno.ENOTDIR, errno.EEXIST):
+        return UserError("a file stands where a folder is wanted, or a folder where a file is", where,
+                         "name another path, or move what is there")  # fmt: skip
+    if error.errno in (errno.ENAMETOOLONG, errno.ELOOP, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ETIMEDOUT):
+        return UserError(f"the system refuses: {error.strerror}", where, "check the path and the disk")
+    return None
+
+
+def _free(path: Path) -> int:
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return shutil.disk_usage(path).free
 
 
 def need(module: str, extra: str) -> ModuleType:

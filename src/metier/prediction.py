@@ -53,7 +53,7 @@ def predict_to(name: str, texts: list[str], source: Path | None, output: Path | 
 
 def find_model(name: str) -> Path:
     """The model folder of a run, or the folder itself."""
-    runs = Path(os.environ.get("METIER_RUNS", "runs"))
+    runs = Path(os.environ.get("METIER_RUNS") or "runs")
     for path in (Path(name), Path(name) / "model", runs / name / "model"):
         if (path / "metier.json").is_file():
             return path

@@ -8,6 +8,7 @@ Not covered: what the stages do with it.
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +20,7 @@ from pydantic import Field, ValidationError, field_validator
 
 from metier.collect.config import CollectConfig
 from metier.config import Section
-from metier.errors import UserError, nearest
+from metier.errors import UserError, nearest, of_system
 from metier.evaluate.config import EvaluateConfig
 from metier.prepare.config import PrepareConfig
 from metier.report.config import ReportConfig
@@ -53,9 +54,10 @@ def parse(data: Mapping[str, Any], where: str = "recipe") -> Recipe:
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:
+        mistakes = _explain(error.errors())
         raise UserError(
-            f"the recipe has {error.error_count()} mistake{'s' if error.error_count() > 1 else ''}:\n"
-            + "\n".join(f"  - {_explain(item)}" for item in error.errors()),
+            f"the recipe has {len(mistakes)} mistake{'s' if len(mistakes) > 1 else ''}:\n"
+            + "\n".join(f"  - {line}" for line in mistakes),
             where, "`metier show RECIPE` prints every key with its default, `metier schema` the schema for editors",
         ) from None  # fmt: skip
 
@@ -73,10 +75,15 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise UserError("there is no such recipe", str(path), "`metier new data.csv` writes one") from None
     except UnicodeDecodeError as error:
         raise UserError(f"the recipe is not UTF-8: {error}", str(path), "save it as UTF-8") from None
+    except OSError as error:
+        raise (of_system(error, path) or UserError(f"cannot be read: {error}", str(path), "check the path")) from None
+    except RecursionError:
+        raise UserError("this YAML is nested too deeply", str(path), "see `metier new` for the shape") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-        raise UserError(f"this is not YAML: {getattr(error, 'problem', error)}", place, "mend that line") from None
+        what = str(getattr(error, "problem", None) or error).splitlines()[0]
+        raise UserError(f"this is not YAML: {what}", place, "mend that line") from None
     if data is None:
         data = {}
     if not isinstance(data, dict):
@@ -86,7 +93,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def override(data: dict[str, Any], settings: Iterable[str]) -> dict[str, Any]:
     """Apply `train.epochs=5`-like settings; values are YAML, list items go by number (`sources.0.path`)."""
-    data = json.loads(json.dumps(data, default=str))
+    try:
+        data = _long_form(json.loads(json.dumps(data, default=str)))
+    except (ValueError, RecursionError):
+        raise UserError("a part of the recipe contains itself", "an alias (*)", "write that part out") from None
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals or not key.strip():
@@ -94,27 +104,59 @@ def override(data: dict[str, Any], settings: Iterable[str]) -> dict[str, Any]:
         try:
             value = yaml.load(text, Loader=_Loader)
         except yaml.YAMLError:
+            if text.lstrip()[:1] in ("[", "{", '"', "'"):
+                fix = """quote each item, as in 'evaluate.accept=["recall[fraud] >= 0.8"]'"""
+                raise UserError(f"'{setting}': the value is not YAML", "command line", fix) from None
             value = text
         _put(data, key.strip().split("."), value, setting)
     return data
 
 
+def read_word(text: str) -> Any:
+    """What a recipe would make of a bare word: the text itself, a number, a truth value, None."""
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError:
+        return None
+
+
+def write_word(text: str) -> str:
+    """A YAML scalar on one line that is read back as exactly this text, in quotes only where they are needed."""
+    return yaml.dump([text], Dumper=_Dumper, default_flow_style=True, allow_unicode=True, width=10**9).strip()[1:-1]
+
+
 def dump(recipe: Recipe) -> str:
     """The resolved whole as YAML, every default visible."""
-    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)
+    return yaml.dump(
+        recipe.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110
+    )  # fmt: skip
 
 
 def schema() -> dict[str, Any]:
-    """JSON Schema for editors."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Recipe.model_json_schema()}
+    """JSON Schema for editors; knows the short forms (`task: classify`, `sources: folder`) too."""
+    made = Recipe.model_json_schema()
+    kinds = made["$defs"]
+    made["properties"]["task"] = {"anyOf": [{"$ref": "#/$defs/TaskConfig"}, {"type": "string"}],
+                                  **{k: v for k, v in made["properties"]["task"].items() if k != "$ref"}}  # fmt: skip
+    sources = kinds["CollectConfig"]["properties"]["sources"]
+    one = [{"$ref": "#/$defs/SourceConfig"}, {"type": "string"}]
+    described = {key: value for key, value in sources.items() if key not in ("type", "items")}
+    kinds["CollectConfig"]["properties"]["sources"] = {
+        "anyOf": [{"type": "array", "items": {"anyOf": one}}, *one], **described
+    }  # fmt: skip
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as people mean it: `1e-4` is a number, a key given twice is an error."""
+    """YAML as people mean it: `1e-4` is a number, `no` is a word, a key given twice is an error."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key_node, _ in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(None, None, "a key must be a word", key_node.start_mark)
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                raise yaml.constructor.ConstructorError(None, None, "'<<' is not known here", key_node.start_mark)
             key = self.construct_object(key_node, deep=True)
             if key in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"'{key}' stands twice", key_node.start_mark)
@@ -127,38 +169,126 @@ _Loader.add_implicit_resolver(
     re.compile(r"^[-+]?(?:\d[\d_]*\.[\d_]*(?:[eE][-+]?\d+)?|\d[\d_]*[eE][-+]?\d+|\.\d+(?:[eE][-+]?\d+)?)$"),
     list("-+0123456789."),
 )
+# In YAML 1.1 `no`, `on` and `yes` are truth values, and a label called "no" would become False. Here only true and
+# false are.
+for _first in "yYnNoO":
+    _Loader.yaml_implicit_resolvers[_first] = [
+        pair for pair in _Loader.yaml_implicit_resolvers.get(_first, []) if pair[0] != "tag:yaml.org,2002:bool"
+    ]
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes every string that `_Loader` or another YAML reader would take for something else."""
+
+    def represent_str(self, text: str) -> Any:
+        style = None if text.isprintable() else '"'  # line separators are lost in any other style
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+
+_Dumper.add_representer(str, _Dumper.represent_str)
+
+for _first, _pairs in _Loader.yaml_implicit_resolvers.items():
+    for _tag, _pattern in _pairs:
+        if (_tag, _pattern) not in _Dumper.yaml_implicit_resolvers.get(_first, []):
+            _Dumper.add_implicit_resolver(_tag, _pattern, [_first])
+
+
+def _long_form(data: Any) -> Any:
+    """The short forms of `task` and `collect.sources` written out, so that overrides can reach into them."""
+    if isinstance(data.get("task"), str):
+        data["task"] = {"name": data["task"]}
+    collect = data.get("collect")
+    if isinstance(collect, dict) and "sources" in collect:
+        given = collect["sources"]
+        items = given if isinstance(given, list) else [given]
+        collect["sources"] = [{"path": item} if isinstance(item, str) else item for item in items]
+    return data
 
 
 def _put(data: Any, path: list[str], value: Any, setting: str) -> None:
     for index, key in enumerate(path):
         last = index == len(path) - 1
         if isinstance(data, list):
-            if not key.isdigit() or int(key) >= len(data):
+            if not key.isdecimal() or int(key) >= len(data):
                 raise UserError(f"'{setting}': there is no item {key}", "command line",
                                 f"the list has {len(data)} items, numbered from 0")  # fmt: skip
             if last:
                 data[int(key)] = value
-            else:
-                data = data[int(key)]
+            data = data[int(key)]
+        elif not isinstance(data, dict):
+            raise UserError(f"'{setting}': '{'.'.join(path[:index])}' has no parts", "command line",
+                            f"it is {data!r}; set it as a whole")  # fmt: skip
         elif last:
-            data[key] = value
+            data[key] = {**data["task"], "name": value} if _names_task(path, value, data) else value
         else:
-            if isinstance(data.get(key), str) and key == "task":
-                data[key] = {"name": data[key]}
-            if not isinstance(data.get(key), (dict, list)):
+            if data.get(key) is None:
                 data[key] = {}
             data = data[key]
 
 
-def _explain(item: Any) -> str:
-    place = ".".join(str(part) for part in item["loc"])
-    if item["type"] == "extra_forbidden":
-        return f"{place}: there is no such key; {nearest(str(item['loc'][-1]), _keys(item['loc'][:-1]))}"
-    if item["type"] == "missing":
-        return f"{place}: this key is required"
-    given = item.get("input")
-    shown = f" (given: {given!r})" if isinstance(given, (str, int, float, bool)) else ""
-    return f"{place}: {item['msg'].removeprefix('Value error, ')}{shown}"
+def _names_task(path: list[str], value: Any, data: dict[str, Any]) -> bool:
+    """Whether `task=score` meets a task section, whose other settings then stay."""
+    return path == ["task"] and isinstance(value, str) and isinstance(data.get("task"), dict)
+
+
+def _explain(errors: Sequence[Any]) -> list[str]:
+    """One line for each key with a mistake; a key that may be of several kinds has several errors at one place."""
+    lines: dict[str, list[str]] = {}
+    for item in errors:
+        path = _place(item["loc"])
+        place = ".".join(str(part) for part in path) or "recipe"
+        text = item["msg"].removeprefix("Value error, ").replace("a valid tuple", "a list")
+        text = text.replace("a valid dictionary", "a mapping").replace("an object", "a mapping")
+        given = item.get("input")
+        if item["type"] == "extra_forbidden":
+            text = f"there is no such key; {_similar(str(item['loc'][-1]), item['loc'][:-1])}"
+        elif item["type"] == "missing":
+            text = "this key is required"
+        elif item["type"] in ("model_type", "model_attributes_type"):
+            text = f"should be a mapping with keys such as {', '.join(_keys(path)[:4])}"
+        elif isinstance(given, (str, int, float, bool)):
+            text += f" (given: {given!r})"
+        if text not in lines.setdefault(place, []):
+            lines[place].append(text)
+    return [f"{place}: {'; or: '.join(texts)}" for place, texts in lines.items()]
+
+
+def _place(path: Sequence[Any]) -> list[Any]:
+    """The part of pydantic's location that is the user's: without the names of the kinds that were tried."""
+    shown: list[Any] = []
+    model: Any = Recipe
+    for part in path:
+        fields = getattr(model, "model_fields", None)
+        if fields is None and isinstance(part, str) and (shown and shown[-1] in ("columns", "label_names")):
+            return [*shown, part]
+        if isinstance(part, int):
+            shown.append(part)
+        elif fields is not None:
+            shown.append(part)
+            model = _section(fields[part].annotation) if part in fields else None
+    return shown
+
+
+def _similar(name: str, path: Sequence[Any]) -> str:
+    """The nearest key of this section, else the section where a key of that name is known."""
+    known = _keys(path)
+    if not difflib.get_close_matches(name, known, n=1, cutoff=0.6):
+        others = [place for place in _all_keys(Recipe) if place.rsplit(".", 1)[-1] == name]
+        if others:
+            return f"did you mean '{others[0]}'?"
+    return nearest(name, known)
+
+
+def _all_keys(model: type[Section], prefix: str = "") -> list[str]:
+    """Every key below a section with its path; items of a list as `0`."""
+    found = []
+    for name, field in model.model_fields.items():
+        found.append(prefix + name)
+        inner = _section(field.annotation)
+        if inner:
+            many = getattr(field.annotation, "__origin__", None) is tuple
+            found += _all_keys(inner, f"{prefix}{name}.{'0.' if many else ''}")
+    return found
 
 
 def _keys(path: Sequence[Any]) -> list[str]:

@@ -9,9 +9,10 @@ Not covered: versions of plug-ins (they go into the environment record of each a
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
@@ -24,13 +25,16 @@ BUILTINS: dict[str, tuple[str, ...]] = {
     "reader": ("metier.collect.readers",),
     "operation": ("metier.prepare.operations",),
     "task": ("metier.train.tasks",),
-    "method": ("metier.train.methods",),
     "metric": ("metier.evaluate.metrics",),
     "floor": ("metier.evaluate.floors",),
     "engine": ("metier.engines",),
 }
+# Doors whose built-ins import torch: name -> module, so that a name can be checked without the second that costs.
+LAZY: dict[str, dict[str, str]] = {
+    "method": {name: f"metier.train.methods.{name}" for name in ("full", "lora", "frozen")},
+}
 
-_entries: dict[str, dict[str, Any]] = {kind: {} for kind in BUILTINS}
+_entries: dict[str, dict[str, Any]] = {kind: {} for kind in (*BUILTINS, *LAZY)}
 _loaded: set[str] = set()
 
 
@@ -39,7 +43,7 @@ def register(kind: str, name: str) -> Callable[[T], T]:
 
     A second object under one name is a bug of the second package, and is refused.
     """
-    assert kind in BUILTINS, f"no such door: {kind}"
+    assert kind in _entries, f"no such door: {kind}"
 
     def put(thing: T) -> T:
         known = _entries[kind].get(name)
@@ -56,12 +60,16 @@ def register(kind: str, name: str) -> Callable[[T], T]:
 
 
 def lookup(kind: str, name: str) -> Any:
-    """The object called `name` behind the door `kind`; UserError with the nearest name if there is none."""
+    """The object called `name` behind the door `kind`; UserError with the nearest name if there is none.
+
+    A package that claims the name of a built-in, or of another package, is refused.
+    """
     _load_builtins(kind)
-    if name not in _entries[kind]:
-        for point in _points(kind):
-            if point.name == name:
-                register(kind, name)(_load_point(kind, point))
+    if name not in _entries[kind] and name in LAZY.get(kind, {}):
+        importlib.import_module(LAZY[kind][name])
+    for point in _points(kind):
+        if point.name == name:
+            register(kind, name)(_load_point(kind, point))
     if name not in _entries[kind]:
         raise UserError(f"there is no {kind} called '{name}'", fix=nearest(name, names(kind)))
     return _entries[kind][name]
@@ -70,7 +78,7 @@ def lookup(kind: str, name: str) -> Any:
 def names(kind: str) -> list[str]:
     """All names behind the door, built-ins and entry points, sorted."""
     _load_builtins(kind)
-    return sorted({*_entries[kind], *(point.name for point in _points(kind))})
+    return sorted({*_entries[kind], *LAZY.get(kind, {}), *(point.name for point in _points(kind))})
 
 
 def where(kind: str, name: str) -> str:
@@ -80,15 +88,22 @@ def where(kind: str, name: str) -> str:
 
 def _load_builtins(kind: str) -> None:
     if kind not in _loaded:
-        _loaded.add(kind)
-        for module in BUILTINS[kind]:
-            importlib.import_module(module)
+        _loaded.add(kind)  # first: a built-in may look up another one while it is imported
+        try:
+            for module in BUILTINS.get(kind, ()):
+                importlib.import_module(module)
+        except BaseException:
+            _loaded.discard(kind)
+            raise
 
 
-def _points(kind: str) -> Iterator[EntryPoint]:
-    yield from entry_points(group=f"metier.{kind}")
+@functools.cache
+def _points(kind: str) -> tuple[EntryPoint, ...]:
+    """Entry points of the door; one that is listed twice (a package found by two paths) counts once."""
+    return tuple(dict.fromkeys(entry_points(group=f"metier.{kind}")))
 
 
+@functools.cache
 def _load_point(kind: str, point: EntryPoint) -> Any:
     try:
         return point.load()

@@ -48,13 +48,14 @@ class Context:
     command: str = ""
     done: dict[str, Artifact] = field(default_factory=dict)
     fresh: set[str] = field(default_factory=set)  # stages that ran now rather than being reused
+    bases: dict[tuple[str, str], Any] = field(default_factory=dict)  # base models whose bytes were hashed already
 
 
 def default_context(base: Path, console: Console, command: str = "") -> Context:
     """Store and runs in the working folder, or where METIER_STORE and METIER_RUNS say."""
     return Context(
-        base, Store(Path(os.environ.get("METIER_STORE", ".metier/store"))),
-        Path(os.environ.get("METIER_RUNS", "runs")), console, command,
+        base, Store(Path(os.environ.get("METIER_STORE") or ".metier/store")),
+        Path(os.environ.get("METIER_RUNS") or "runs"), console, command,
     )  # fmt: skip
 
 
@@ -62,11 +63,18 @@ def run(recipe: Recipe, context: Context, until: str = "report") -> dict[str, Ar
     """Run every stage up to `until`, reusing what is finished; write the human view when the report is reached."""
     check(recipe)
     start = time.monotonic()
-    for stage in _needed(until):
-        run_stage(stage, recipe, context)
+    stages = _needed(until)
+    if "train" in stages:
+        _base(recipe, context)  # a base that is not there is told now, not after an hour of reading
     if until == "report":
-        from metier.runs import write_view
+        from metier.runs import check_view, write_view
 
+        check_view(recipe, context)
+    for stage in stages:
+        run_stage(stage, recipe, context)
+        if stage == "prepare" and "evaluate" in stages:
+            _check_labels(recipe, context)
+    if until == "report":
         write_view(recipe, context)
     reused = len(context.done) - len(context.fresh)
     context.console.say(
@@ -88,12 +96,23 @@ def check(recipe: Recipe) -> None:
         ("task", "task.name", recipe.task.name),
         ("method", "train.method", recipe.train.method),
         *(("floor", "evaluate.floors", name) for name in recipe.evaluate.floors),
+        *(("operation", "prepare.operations", name) for name in recipe.prepare.operations),
     ):
         if value not in names(kind):
             raise UserError(f"there is no {kind} called '{value}'", key, nearest(value, names(kind)))
     if recipe.task.multi_label and recipe.task.name != "classify":
         raise UserError("only classify can be multi-label", "task.multi_label", "remove it")
     check_criteria(recipe.evaluate.accept, recipe.task, model_names(recipe.evaluate, recipe.task), None)
+
+
+def _check_labels(recipe: Recipe, context: Context) -> None:
+    """Criteria may name labels, which are known once the examples are: before training rather than after it."""
+    from metier.evaluate.criteria import check as check_criteria
+    from metier.evaluate.floors import model_names
+
+    labels = context.done["prepare"].summary["labels"]
+    classes = [label for label, counts in labels.items() if counts["train"]]
+    check_criteria(recipe.evaluate.accept, recipe.task, model_names(recipe.evaluate, recipe.task), classes or None)
 
 
 def identity(stage: str, recipe: Recipe, context: Context) -> dict[str, Any]:
@@ -106,7 +125,8 @@ def identity(stage: str, recipe: Recipe, context: Context) -> dict[str, Any]:
 
         content["config"] = collect_identity(recipe.collect, find_inputs(recipe.collect, context.base))
     elif stage == "report":
-        content["config"] = {"report": recipe.report.identity(), "recipe": json.loads(recipe.model_dump_json())}
+        content["config"] = {"recipe": recipe.identity()}  # all of it, since the report prints it
+        content["earlier_criteria"] = earlier_criteria(context)
     else:
         sections = {
             "prepare": ("prepare", "task", "seed"),
@@ -116,9 +136,9 @@ def identity(stage: str, recipe: Recipe, context: Context) -> dict[str, Any]:
         }[stage]
         content["config"] = {name: _identity_of(getattr(recipe, name)) for name in sections}
         if stage == "train":
-            from metier.train.bases import resolve
-
-            base = resolve(recipe.train.base_model, recipe.train.revision, context.base)
+            base = _base(recipe, context)
+            for name in ("base_model", "revision"):  # how it was found does not matter, its bytes do
+                content["config"]["train"].pop(name)
             content["config"]["base"] = {"model": base.model, "sha256": base.sha256}
         if stage == "predictions":  # only what changes an answer, so that a new criterion asks no model again
             keep = ("floors", "base")
@@ -126,11 +146,41 @@ def identity(stage: str, recipe: Recipe, context: Context) -> dict[str, Any]:
     return content
 
 
+def _base(recipe: Recipe, context: Context) -> Any:
+    """The recipe's base model, found and hashed once in a run."""
+    from metier.train.bases import resolve
+
+    key = (recipe.train.base_model, recipe.train.revision)
+    if key not in context.bases:
+        context.bases[key] = resolve(*key, context.base)
+    return context.bases[key]
+
+
+def earlier_criteria(context: Context) -> list[list[str]]:
+    """Criteria under which the same answers were judged before, oldest first.
+
+    Criteria that were changed after the answers were known are no promise any more; the report says so.
+    """
+    now = context.done["evaluate"]
+    accept = _accept(now)
+    earlier = [
+        _accept(artifact)
+        for artifact in context.store.all("evaluate")
+        if artifact.parents == now.parents and artifact.created <= now.created and _accept(artifact) != accept
+    ]
+    return [criteria for index, criteria in enumerate(earlier) if criteria not in earlier[:index]]
+
+
+def _accept(judgement: Artifact) -> list[str]:
+    return [str(criterion) for criterion in judgement.identity["config"]["evaluate"]["accept"]]
+
+
 def why(recipe: Recipe, context: Context) -> list[dict[str, Any]]:
     """For each stage: reuse or run, and what differs from the nearest finished artifact. Nothing is run.
 
     Stops at the first stage that must run, since later identities depend on its output.
     """
+    check(recipe)
     lines: list[dict[str, Any]] = []
     for stage in ORDER:
         wanted = identity(stage, recipe, context)
@@ -254,7 +304,12 @@ def _difference(was: Any, now: Any, field_name: str = "") -> list[dict[str, Any]
 
 def find_recipe(name: str, task: str | None = None, overrides: Sequence[str] = ()) -> tuple[Recipe, Path]:
     """A recipe file, a shipped recipe by name, or a bare data file: (recipe, folder its paths start from)."""
+    if not name:
+        raise UserError("no recipe and no data were named", "command line", "metier run data.csv --task classify")
     path = Path(name)
+    if task is not None and (path.suffix.lower() in (".yaml", ".yml") or (_shipped(name) and not path.exists())):
+        raise UserError("--task is for a bare data file; a recipe says its task itself", name,
+                        f"write task={task} instead of --task {task}")  # fmt: skip
     if path.suffix.lower() in (".yaml", ".yml") and (path.is_file() or not _shipped(name)):
         return recipes.load(path, overrides), path.parent
     shipped = _shipped(name)
@@ -269,7 +324,7 @@ def find_recipe(name: str, task: str | None = None, overrides: Sequence[str] = (
         return recipes.parse(recipes.override(made.data, overrides), f"recipe made for {path}"), Path.cwd()
     raise UserError(
         f"there is no recipe and no data called '{name}'", str(path.absolute()),
-        f"shipped recipes: {nearest(name, shipped_names())}",
+        f"check the path; or a shipped recipe: {nearest(name, shipped_names())}",
     )  # fmt: skip
 
 

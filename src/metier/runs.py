@@ -12,6 +12,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from metier.collect.download import SCHEME
 from metier.errors import UserError
 from metier.recipe import Recipe, dump
 from metier.tables import read, write_json
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 def facts(recipe: Recipe, context: Context) -> dict[str, Any]:
     """Everything the report is made from, as plain values."""
+    from metier.run import earlier_criteria
+
     done = context.done
     results = json.loads((done["evaluate"].path / "results.json").read_text(encoding="utf-8"))
     listed = recipe.evaluate.listed_cases
@@ -37,13 +40,28 @@ def facts(recipe: Recipe, context: Context) -> dict[str, Any]:
         "train": done["train"].summary, "predictions": done["predictions"].summary, "results": results,
         "cases": shown, "rejected": rejected,
         "conflicts": read(done["prepare"].path / "conflicts.parquet").to_pylist(),
-        "environment": done["train"].environment, "command": f"metier run {recipe.name}.yaml",
+        "earlier_criteria": earlier_criteria(context), "environment": done["train"].environment,
+        "command": f"metier run runs/{recipe.name}/recipe.yaml",
         "seconds": {stage: artifact.seconds for stage, artifact in done.items()},
     }  # fmt: skip
 
 
+def check_view(recipe: Recipe, context: Context) -> None:
+    """UserError when runs/<name>/ is something that Metier did not write."""
+    final = context.runs / recipe.name
+    if (final.exists() or final.is_symlink()) and not (final / "run.json").is_file():
+        raise UserError(
+            "this folder was not written by Metier and is left alone", str(final),
+            "move it away, or give the run another name: name=...",
+        )  # fmt: skip
+
+
 def write_view(recipe: Recipe, context: Context) -> Path:
-    """Write runs/<name>/ and return its path; an older view of the same name is replaced."""
+    """Write runs/<name>/ and return its path; an older view of the same name is replaced.
+
+    recipe.yaml is complete, and its paths start from its new place, so that `metier run` on it repeats the run.
+    """
+    check_view(recipe, context)
     final = context.runs / recipe.name
     fresh = context.runs / f".{recipe.name}.new"
     shutil.rmtree(fresh, ignore_errors=True)
@@ -51,7 +69,7 @@ def write_view(recipe: Recipe, context: Context) -> Path:
     for file in context.done["report"].path.iterdir():
         if file.name != "artifact.json":
             shutil.copy2(file, fresh / file.name)
-    (fresh / "recipe.yaml").write_text(dump(recipe), encoding="utf-8")
+    (fresh / "recipe.yaml").write_text(dump(_moved(recipe, context.base, final)), encoding="utf-8")
     write_json(
         {"command": context.command, "stages": {stage: {"fingerprint": a.fingerprint, "seconds": a.seconds,
          "created": a.created, "reused": stage not in context.fresh} for stage, a in context.done.items()}},
@@ -61,11 +79,6 @@ def write_view(recipe: Recipe, context: Context) -> Path:
         _link(fresh / "artifacts" / stage, artifact.path)
     _link(fresh / "model", context.done["train"].path / "model")
     if final.exists():
-        if not (final / "run.json").exists():
-            raise UserError(
-                "this folder was not written by Metier and is left alone", str(final),
-                "move it away, or give the run another name: name=...",
-            )  # fmt: skip
         shutil.rmtree(final)
     os.replace(fresh, final)
     context.console.say(f"report: {final / 'report.html'}")
@@ -87,6 +100,27 @@ def all_runs(root: Path) -> list[dict[str, Any]]:
                 "created": record["stages"]["report"]["created"],
             })  # fmt: skip
     return found
+
+
+def _moved(recipe: Recipe, base: Path, folder: Path) -> Recipe:
+    """The recipe with its relative paths, which start from `base`, written so that they start from `folder`."""
+
+    def moved(path: str) -> str:
+        if path.startswith((SCHEME, "~")) or os.path.isabs(path):
+            return path
+        try:
+            return Path(os.path.relpath(base / path, folder)).as_posix()
+        except ValueError:  # another drive
+            return str((base / path).absolute())
+
+    data = recipe.model_dump(mode="json")
+    for source in data["collect"]["sources"]:
+        source["path"] = moved(source["path"])
+    if data["collect"]["index"]:
+        data["collect"]["index"]["path"] = moved(data["collect"]["index"]["path"])
+    if (base / data["train"]["base_model"]).is_dir():
+        data["train"]["base_model"] = moved(data["train"]["base_model"])
+    return Recipe.model_validate(data)
 
 
 def _link(link: Path, target: Path) -> None:

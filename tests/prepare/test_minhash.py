@@ -41,7 +41,7 @@ def variants(seed: int, bases: int, each: int) -> list[str]:
 
 
 def test_finds_what_brute_force_finds() -> None:
-    texts = variants(1, 40, 6)
+    texts = variants(1, 60, 6)
     want = {
         (i, j) for i in range(len(texts)) for j in range(i + 1, len(texts)) if true_jaccard(texts[i], texts[j]) >= 0.8
     }

@@ -6,14 +6,15 @@ a traceback and exits 2; a REJECT verdict exits 3; interruption exits 130.
 
 from __future__ import annotations
 
-import os
 import sys
+from typing import NoReturn
 
 import typer
 
 from metier.cli import bases, new, predict, run, runs, schema, show, stages, why
 from metier.console import quiet_libraries
 
+INTERRUPTED = 130  # what Typer exits with after Ctrl-C
 app = typer.Typer(
     name="metier",
     no_args_is_help=True,
@@ -28,16 +29,27 @@ for add in ADDERS:
 
 def main() -> None:
     """Entry point of the `metier` command."""
-    from metier.errors import UserError
+    from metier.errors import UserError, of_system
 
+    for stream in (sys.stdout, sys.stderr):  # a screen that cannot show Chinese shows "?", and does not end the run
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
     quiet_libraries()
     try:
         app()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("stopped; finished stages are kept, run the same command to go on", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:
-        os._exit(0)
+        _fail(error)
+    except OSError as error:
+        told = of_system(error)
+        if told is None:
+            raise
+        _fail(told)
+    except SystemExit as error:
+        if error.code == INTERRUPTED:
+            print("stopped; finished stages are kept, run the same command to go on", file=sys.stderr)
+        raise
+
+
+def _fail(error: Exception) -> NoReturn:
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(2)

@@ -17,7 +17,7 @@ def add(app: typer.Typer) -> None:
         from metier.console import Console
         from metier.runs import all_runs
 
-        root = Path(os.environ.get("METIER_RUNS", "runs"))
+        root = Path(os.environ.get("METIER_RUNS") or "runs")
         rows = [
             [
                 run["name"],

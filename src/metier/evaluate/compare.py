@@ -7,7 +7,7 @@ Purpose: on the same items, so that what is hard for both cancels out. Which tes
   macro_f1, micro_f1, mcc both models' answers are swapped, item by item or group by group; interval: bootstrap
   ece, spearman           paired bootstrap, because swapping ranks or confidences of two scales makes no sense
 Family for Holm's correction: the comparisons on one metric with all other models.
-Trade-off: McNemar is exact, hence conservative when few items differ. `benchmarks/statistics.py` measures every test's
+Trade-off: McNemar is exact, hence conservative when few items differ. `benchmarks/intervals.py` measures every test's
 type-I error and the power at the stated minimum detectable effect.
 """
 

@@ -37,11 +37,11 @@ def conflicts(flow: Flow) -> str:
     if both:
         flow.warn(f"the official test set holds {count(both, 'text')} with different labels; no model can be right "
                   "about all of them, and they stay so that figures can be compared")  # fmt: skip
-    note = f"{count(len(clashing), 'text')} with different labels ({policy})"
-    note += f", {count(len(near), 'row')} near such a text" if near else ""
+    notes = [f"{count(len(clashing), 'text')} with different labels ({policy})"] if clashing else []
+    notes += [f"{count(len(near), 'row')} near a text with another label (kept)"] if near else []
     if policy == "keep" and clashing:
         flow.warn(f"{count(len(clashing), 'text')} with different labels kept, as prepare.dedup.conflicts says")
-    return note if clashing or near else "none"
+    return ", ".join(notes) or "none"
 
 
 def _verdict(row: Row, clashing: dict[str, list[Row]], policy: str) -> tuple[str, str] | None:

@@ -2,7 +2,7 @@
 
 Purpose: choose between Chinese and English, which is all that later stages ask. Measured on 24 short domain strings
 the rule has no error, where a well-known fastText model had 11 (clinical Chinese taken for Japanese).
-Trade-off: Latin script is taken for English unless many letters carry accents; German without umlauts passes as
+Trade-off: Latin script is taken for English unless three words in ten carry accents; German without umlauts passes as
 English. A column with the role `language` wins over the rule.
 Not covered: other languages' names, traditional or simplified, languages of single sentences.
 """
@@ -62,5 +62,5 @@ def detect(text: str) -> str:
         return "zh"
     if han > 0.25 * weight:
         return "mixed"
-    accented = len(_ACCENTED.findall(text))
-    return "" if accented >= 2 and accented > 0.03 * latin else "en"
+    accented = sum(1 for word in words if _ACCENTED.search(word))
+    return "" if accented >= 2 and accented > 0.3 * len(words) else "en"

@@ -21,7 +21,7 @@ from metier.registry import register
 def leaks(flow: Flow) -> str:
     """Reject leaking rows of train and validation; warn of near duplicates and groups on both sides."""
     if not flow.official:
-        return "our own split: see below"
+        return "our own split, nothing held out yet"
     held: dict[str, set[str]] = {split: {row.key for row in flow.rows if row.split == split} for split in SPLITS}
 
     def leaves(row: Row) -> tuple[str, str] | None:
@@ -40,7 +40,10 @@ def leaks(flow: Flow) -> str:
     if groups:
         flow.warn(f"{count(groups, 'group')} stand both in the official test set and in train; with "
                   "prepare.split.by=group none would")  # fmt: skip
-    return f"{removed:,} equal to a held-out text, {near:,} nearly equal (kept), {groups:,} groups on both sides (kept)"
+    notes = [f"{removed:,} equal to a held-out text"]
+    notes += [f"{near:,} nearly equal (kept)"] if near else []
+    notes += [f"{count(groups, 'group')} on both sides (kept)"] if groups else []
+    return ", ".join(notes)
 
 
 def _near_across(flow: Flow) -> int:

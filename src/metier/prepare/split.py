@@ -173,6 +173,11 @@ def _unseen(flow: Flow) -> None:
     untested = sorted(train - tested - {""})
     if untested:
         flow.warn(f"{count(len(untested), 'label')} cannot be tested, all examples hang together: {some(untested)}")
+    if len(train) < 2 and flow.task.name == "classify" and not flow.task.multi_label:
+        raise UserError(
+            f"train holds only one label, {some(train)}; the others hang together outside it", "prepare, step split",
+            "add examples of each label from more than one group",
+        )  # fmt: skip
     if not any(row.split == TEST for row in flow.rows):
         raise UserError("no test example is left whose label stands in train", "prepare, step split",
                         "add examples of each label from more than one group")  # fmt: skip

@@ -39,7 +39,7 @@ def opening(facts: Mapping[str, Any], words: Words, show_texts: bool) -> dict[st
         "why": words(f"decision.{decision}.why"),
         "headline": words.either(verdict, "headline"),
         "reasons": reasons,
-        "source": words(f"criteria.{'recipe' if verdict.get('criteria_source') == 'recipe' else 'default'}"),
+        "source": criteria_source(facts, words),
         "warnings": warnings(results, words),
         "primary": words.metric(results["primary"]),
         "tuned": words.figure(results["primary"], results["models"].get("tuned", {}).get(results["primary"])),
@@ -48,6 +48,17 @@ def opening(facts: Mapping[str, Any], words: Words, show_texts: bool) -> dict[st
         "axis": words("opponents.points" if results["primary"] in PERCENT else "opponents.units"),
         "breaks": breaks(facts, words, show_texts),
     }
+
+
+def criteria_source(facts: Mapping[str, Any], words: Words) -> str:
+    """Where the criteria come from; criteria changed after the answers were known are said to be so."""
+    earlier = facts.get("earlier_criteria") or []
+    if earlier:
+        return words(
+            "criteria.changed", earlier="; ".join(", ".join(row) or words("criteria.unnamed") for row in earlier)
+        )
+    own = facts["results"]["verdict"].get("criteria_source") == "recipe"
+    return words("criteria.recipe" if own else "criteria.default")
 
 
 def warnings(results: Mapping[str, Any], words: Words) -> list[str]:

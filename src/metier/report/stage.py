@@ -38,7 +38,7 @@ def report(config: ReportConfig, facts: dict[str, Any], out: Path, console: Cons
     (out / "README.md").write_text(card.card(config, facts), encoding="utf-8", newline="\n")
     files = {name: (out / name).stat().st_size for name in ("report.html", "results.json", "README.md")}
     decision = facts["results"]["verdict"]["decision"]
-    console.say(f"report: {decision}, {out / 'report.html'} ({files['report.html'] / 1024:,.0f} kB)")
+    console.say(f"  {decision}; report.html {files['report.html'] / 1024:,.0f} kB")  # the folder is still a partial one
     return {"decision": decision, "files": files}
 
 

@@ -1,12 +1,14 @@
 """Attention over flattened rows: sequences lie end to end in one row and see only themselves.
 
-Purpose: no padding is ever computed. Registered with Transformers' public AttentionInterface under the name
-`metier_flat`, so any model that supports attention back ends can use it; neighbouring sequences of equal length share
-one batched call. On a CPU, sequences up to 512 tokens take an explicit product with its own backward pass: PyTorch's
-fused CPU kernel has a large fixed cost (measured: 28 ms against 4.8 ms for 64 sequences of 15 tokens, 12 heads, bf16).
+Purpose: linear layers never compute padding. Registered with Transformers' public AttentionInterface under the name
+`metier_flat`, so any model that supports attention back ends can use it. Sequences of nearly equal length are packed
+into one block for the attention product alone (a few masked positions there cost little, a call for every length
+costs much). On a CPU, sequences up to 512 tokens take an explicit product with its own backward pass: PyTorch's fused
+CPU kernel has a large fixed cost (28 ms against 4.8 ms for 64 sequences of 15 tokens, 12 heads, bf16;
+`python benchmarks/attention.py`).
 Trade-off: the explicit product keeps its (length x length) probabilities for the backward pass.
 Not covered: models with their own attention (DeBERTa, T5): those run padded; `network.py` checks each model.
-Shapes: N tokens in the row, H heads, D head width, n sequences of length L in a run.
+Shapes: N tokens in the row, H heads, D head width; a block holds n sequences padded to L tokens.
 """
 
 from __future__ import annotations
@@ -14,36 +16,81 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 NAME = "metier_flat"
 EXPLICIT_LIMIT = 512  # tokens; longer sequences use the fused kernel, whose memory grows only linearly
+SLACK = 1.25  # longest by shortest sequence of a block, plus two tokens
 
-Runs = tuple[tuple[int, int], ...]
-_runs: ContextVar[Runs] = ContextVar("metier_runs")
+
+@dataclass(frozen=True)
+class Block:
+    """n sequences of nearly equal length: lengths, and where their tokens lie in the row."""
+
+    lengths: tuple[int, ...]
+    gather: torch.Tensor | None  # (n * L,) row positions, padding points at a real token; None: no padding inside
+    padding: torch.Tensor | None  # (n, L) True at padding
+
+    @property
+    def count(self) -> int:
+        return len(self.lengths)
+
+    @property
+    def longest(self) -> int:
+        return max(self.lengths)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a row is cut. `restore` (N,) finds every token again in the blocks laid end to end; None: in order."""
+
+    blocks: tuple[Block, ...]
+    restore: torch.Tensor | None
+
+    @property
+    def longest(self) -> int:
+        return max(block.longest for block in self.blocks)
+
+
+_layout: ContextVar[Layout] = ContextVar("metier_layout")
 
 
 @contextmanager
-def layout(lengths: Sequence[int]) -> Iterator[None]:
+def layout(lengths: Sequence[int], device: Any = "cpu") -> Iterator[None]:
     """Say how the row that goes through the model is cut: the lengths of its sequences, in order."""
-    token = _runs.set(runs_of(lengths))
+    token = _layout.set(cut(lengths, device))
     try:
         yield
     finally:
-        _runs.reset(token)
+        _layout.reset(token)
 
 
-def runs_of(lengths: Sequence[int]) -> Runs:
-    """Lengths as runs of equal length: (5, 5, 3) -> ((2, 5), (1, 3))."""
-    runs: list[list[int]] = []
+def cut(lengths: Sequence[int], device: Any = "cpu") -> Layout:
+    """Neighbouring sequences of nearly equal length into blocks; sort by length beforehand for few blocks."""
+    groups: list[list[int]] = []
     for length in lengths:
-        if runs and runs[-1][1] == length:
-            runs[-1][0] += 1
+        if groups and max(*groups[-1], length) <= SLACK * min(*groups[-1], length) + 2:
+            groups[-1].append(length)
         else:
-            runs.append([1, length])
-    return tuple((count, length) for count, length in runs)
+            groups.append([length])
+    blocks: list[Block] = []
+    restore: list[torch.Tensor] = []
+    start = packed = 0
+    for group in groups:
+        longest, sizes = max(group), torch.tensor(group)
+        starts = start + sizes.cumsum(0) - sizes
+        inside = torch.arange(longest)[None] < sizes[:, None]  # (n, L)
+        positions = (starts[:, None] + torch.arange(longest)[None]).where(inside, starts[:, None])
+        even = bool(inside.all())
+        blocks.append(Block(tuple(group), None if even else positions.flatten().to(device),
+                            None if even else (~inside).to(device)))  # fmt: skip
+        restore.append(packed + inside.flatten().nonzero()[:, 0])
+        start, packed = start + sum(group), packed + len(group) * longest
+    same = all(block.gather is None for block in blocks)
+    return Layout(tuple(blocks), None if same else torch.cat(restore).to(device))
 
 
 def install() -> None:
@@ -60,45 +107,68 @@ def flat_attention(
     attention_mask: torch.Tensor | None, scaling: float | None = None, dropout: float = 0.0, **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:  # fmt: skip
     """Query (1, H, N, D), key and value (1, H or fewer, N, D) -> (1, N, H, D), each sequence by itself."""
-    runs = _runs.get()
+    cuts = _layout.get()
     groups = query.shape[1] // key.shape[1]
     if groups > 1:
         key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
     scale = scaling if scaling is not None else query.shape[-1] ** -0.5
     causal = bool(kwargs.get("is_causal", getattr(module, "is_causal", False)))
     window, softcap = kwargs.get("sliding_window"), kwargs.get("softcap")
-    longest = max(length for _, length in runs)
-    plain = not dropout and not softcap and not (window and longest > window)
-    if plain and query.device.type == "cpu" and longest <= EXPLICIT_LIMIT:
-        return _Explicit.apply(query, key, value, scale, causal, runs), None
-    return _by_sdpa(query, key, value, scale, causal, dropout, window, softcap, runs), None
+    plain = not dropout and not softcap and not (window and cuts.longest > window)
+    if plain and query.device.type == "cpu" and cuts.longest <= EXPLICIT_LIMIT:
+        out = _Explicit.apply(query[0], key[0], value[0], scale, causal, cuts)
+    else:
+        options = _Options(scale, causal, dropout, window, softcap)
+        pieces = [_fused(query[0], key[0], value[0], block, start, options) for block, start in _starts(cuts)]
+        out = torch.cat(pieces, 1)
+        out = out if cuts.restore is None else out.index_select(1, cuts.restore)
+    return out.transpose(0, 1).unsqueeze(0), None
 
 
-def _by_sdpa(query, key, value, scale, causal, dropout, window, softcap, runs) -> torch.Tensor:  # type: ignore[no-untyped-def]
-    """One fused call for each run; used for long sequences, dropout, sliding windows and on a GPU."""
-    heads, width = query.shape[1], query.shape[3]
-    sizes = [count * length for count, length in runs]
-    pieces = []
-    for (count, length), q, k, v in zip(runs, *(x[0].split(sizes, 1) for x in (query, key, value)), strict=True):
-        q, k, v = (x.reshape(heads, count, length, width).transpose(0, 1) for x in (q, k, v))
-        mask = _band(length, causal, window, q.device) if window and length > window else None
-        if softcap:
-            out = _softcapped(q, k, v, scale, causal, mask, softcap)
-        else:
-            out = torch.nn.functional.scaled_dot_product_attention(
-                q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=causal and mask is None, scale=scale
-            )
-        pieces.append(out.transpose(1, 2).reshape(count * length, heads, width))
-    return torch.cat(pieces).unsqueeze(0)
+@dataclass(frozen=True)
+class _Options:
+    scale: float
+    causal: bool
+    dropout: float
+    window: int | None
+    softcap: float | None
 
 
-def _softcapped(q, k, v, scale, causal, mask, softcap) -> torch.Tensor:  # type: ignore[no-untyped-def]
-    scores = torch.tanh(q @ k.transpose(-1, -2) * scale / softcap) * softcap
-    if mask is None and causal:
-        mask = _band(q.shape[2], True, None, q.device)
-    if mask is not None:
-        scores = scores.masked_fill(~mask, float("-inf"))
-    return scores.float().softmax(-1).to(v.dtype) @ v
+def _starts(cuts: Layout) -> Iterator[tuple[Block, int]]:
+    """Each block with its first row position."""
+    start = 0
+    for block in cuts.blocks:
+        yield block, start
+        start += sum(block.lengths)
+
+
+def _take(rows: torch.Tensor, block: Block, start: int) -> torch.Tensor:
+    """(H, N, D) -> the block's (H, n * L, D), contiguous."""
+    if block.gather is None:
+        return rows[:, start : start + block.count * block.longest].contiguous()
+    return rows.index_select(1, block.gather)
+
+
+def _fused(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, block: Block, start: int, options: _Options
+) -> torch.Tensor:
+    """(H, n * L, D) by PyTorch's fused attention; for long sequences, dropout, sliding windows and on a GPU."""
+    heads, width, count, length = query.shape[0], query.shape[2], block.count, block.longest
+    q, k, v = (_take(x, block, start).view(heads, count, length, width).transpose(0, 1) for x in (query, key, value))
+    mask = None
+    if block.padding is not None or options.softcap or (options.window and length > options.window):
+        mask = _band(length, options.causal, options.window, query.device)[None, None]
+        mask = mask if block.padding is None else mask & ~block.padding[:, None, None]
+    if options.softcap:
+        scores = torch.tanh(q @ k.transpose(-1, -2) * options.scale / options.softcap) * options.softcap
+        scores = scores.masked_fill(~mask, float("-inf"))  # type: ignore[operator]
+        out = scores.float().softmax(-1).to(v.dtype) @ v
+    else:
+        out = torch.nn.functional.scaled_dot_product_attention(
+            q, k, v, attn_mask=mask, dropout_p=options.dropout, is_causal=options.causal and mask is None,
+            scale=options.scale,
+        )  # fmt: skip
+    return out.transpose(0, 1).reshape(heads, count * length, width)
 
 
 def _band(length: int, causal: bool, window: int | None, device: torch.device) -> torch.Tensor:
@@ -109,56 +179,54 @@ def _band(length: int, causal: bool, window: int | None, device: torch.device) -
 
 
 class _Explicit(torch.autograd.Function):
-    """softmax(Q K^T) V for each run, with the textbook backward pass; no dropout."""
+    """softmax(Q K^T) V for each block, with the textbook backward pass; no dropout. (H, N, D) in and out."""
 
     @staticmethod
-    def forward(ctx, query, key, value, scale, causal, runs):  # type: ignore[no-untyped-def]
-        heads, total, width = query.shape[1:]
-        rows = [x[0].transpose(0, 1) for x in (query, key, value)]  # (N, H, D)
-        out = torch.empty(total, heads, width, dtype=query.dtype)
-        saved, start = [], 0
-        for count, length in runs:
-            end = start + count * length
-            q, k, v = (_pack(x[start:end], count, length) for x in rows)
-            scores = torch.bmm(q * scale, k.transpose(1, 2))
+    def forward(ctx, query, key, value, scale, causal, cuts):  # type: ignore[no-untyped-def]
+        heads, _, width = query.shape
+        pieces, saved = [], []
+        for block, start in _starts(cuts):
+            shape = (heads * block.count, block.longest, width)
+            q, k, v = (_take(x, block, start).view(shape) for x in (query, key, value))
+            scores = torch.bmm(q, k.transpose(1, 2)).mul_(scale)
+            if block.padding is not None:
+                _by_sequence(scores, heads).masked_fill_(block.padding[None, :, None], float("-inf"))
             if causal:
-                scores = scores.masked_fill_(_ahead(length), float("-inf"))
+                scores.masked_fill_(_ahead(block.longest), float("-inf"))
             probabilities = torch.softmax(scores, -1)
-            _unpack_into(out[start:end], torch.bmm(probabilities, v), count, length)
+            pieces.append(torch.bmm(probabilities, v).view(heads, -1, width))
             saved += [q, k, v, probabilities]
-            start = end
         ctx.save_for_backward(*saved)
-        ctx.runs, ctx.scale, ctx.shape = runs, scale, (total, heads, width)
-        return out.unsqueeze(0)
+        ctx.cuts, ctx.scale = cuts, scale
+        return _join(pieces, cuts)
 
     @staticmethod
     def backward(ctx, gradient):  # type: ignore[no-untyped-def]
-        gradient, saved, start = gradient[0], ctx.saved_tensors, 0
-        out = [torch.empty(ctx.shape, dtype=gradient.dtype) for _ in range(3)]
-        for index, (count, length) in enumerate(ctx.runs):
-            q, k, v, probabilities = saved[4 * index : 4 * index + 4]
-            end = start + count * length
-            g = _pack(gradient[start:end], count, length)
+        heads, _, width = gradient.shape
+        pieces: tuple[list[torch.Tensor], ...] = ([], [], [])
+        for index, (block, start) in enumerate(_starts(ctx.cuts)):
+            q, k, v, probabilities = ctx.saved_tensors[4 * index : 4 * index + 4]
+            g = _take(gradient, block, start).view(q.shape)
+            if block.padding is not None:  # padding points at a real token, whose gradient must count once
+                _by_sequence(g, heads).masked_fill_(block.padding[None, :, :, None], 0)
             d_scores = torch._softmax_backward_data(
                 torch.bmm(g, v.transpose(1, 2)), probabilities, -1, probabilities.dtype
-            )
-            _unpack_into(out[0][start:end], torch.bmm(d_scores, k).mul_(ctx.scale), count, length)
-            _unpack_into(out[1][start:end], torch.bmm(d_scores.transpose(1, 2), q).mul_(ctx.scale), count, length)
-            _unpack_into(out[2][start:end], torch.bmm(probabilities.transpose(1, 2), g), count, length)
-            start = end
-        return *(x.transpose(0, 1).unsqueeze(0) for x in out), None, None, None
+            ).mul_(ctx.scale)
+            pieces[0].append(torch.bmm(d_scores, k).view(heads, -1, width))
+            pieces[1].append(torch.bmm(d_scores.transpose(1, 2), q).view(heads, -1, width))
+            pieces[2].append(torch.bmm(probabilities.transpose(1, 2), g).view(heads, -1, width))
+        return *(_join(part, ctx.cuts) for part in pieces), None, None, None
 
 
-def _pack(rows: torch.Tensor, count: int, length: int) -> torch.Tensor:
-    """(n*L, H, D) -> (n*H, L, D)."""
-    heads, width = rows.shape[1:]
-    return rows.reshape(count, length, heads, width).transpose(1, 2).reshape(count * heads, length, width)
+def _by_sequence(blocks: torch.Tensor, heads: int) -> torch.Tensor:
+    """(H * n, ...) seen as (H, n, ...)."""
+    return blocks.view(heads, -1, *blocks.shape[1:])
 
 
-def _unpack_into(rows: torch.Tensor, packed: torch.Tensor, count: int, length: int) -> None:
-    """Write (n*H, L, D) back into (n*L, H, D)."""
-    heads, width = rows.shape[1:]
-    rows.view(count, length, heads, width).copy_(packed.view(count, heads, length, width).transpose(1, 2))
+def _join(pieces: list[torch.Tensor], cuts: Layout) -> torch.Tensor:
+    """Blocks (H, n * L, D) -> the row (H, N, D) in its own order, padding left out."""
+    joined = pieces[0] if len(pieces) == 1 else torch.cat(pieces, 1)
+    return joined if cuts.restore is None else joined.index_select(1, cuts.restore)
 
 
 def _ahead(length: int) -> torch.Tensor:

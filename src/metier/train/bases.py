@@ -112,7 +112,10 @@ def _folder(name: str, path: Path, model: str, revision: str = "") -> Base:
     sha = hashlib.sha256()
     for file in [*files, *(p for p in sorted(path.glob("*.json")) if p.is_file())]:
         sha.update(f"{file.name}:{_blob_hash(file)}\n".encode())
-    config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    try:
+        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"config.json of this base is not JSON: {error}", str(path), "copy the base again") from None
     return Base(name, path, str(config.get("_name_or_path") or model), sha.hexdigest(), revision, "")
 
 

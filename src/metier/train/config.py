@@ -68,7 +68,8 @@ class TrainConfig(Section):
     """Share of all steps in which the learning rate rises linearly; afterwards it falls linearly to 0."""
     batch_size: int | Literal["auto"] = "auto"
     """Examples in one optimizer step, on average: the token budget of a batch is this times the mean length.
-    auto: the method's own (full and frozen 64, lora 32), less for small sets so that an epoch has 20 steps."""
+    auto: the method's own (full and frozen 64, lora 32), less for small sets so that an epoch has 40 steps, at least
+    8."""
     max_batch_tokens: int = Field(default=16384, ge=1)
     """Tokens that go through the model at once; a larger batch is cut into parts whose gradients add up. Memory."""
     max_length: int | None = Field(default=None, ge=8)
@@ -96,4 +97,5 @@ class TrainConfig(Section):
     device: str = execution("auto")
     """auto, cpu, cuda, mps."""
     threads: int = execution(0, ge=0)
-    """Processor threads; 0: PyTorch's choice."""
+    """Processor threads; 0: PyTorch's choice. Sums are rounded in another order with another number of threads, so
+    bits repeat only for the same number; the meaning of the run does not change."""

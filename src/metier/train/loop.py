@@ -48,6 +48,29 @@ class Rates:
     batch_size: int
 
 
+@dataclass(frozen=True)
+class Job:
+    """What stays the same during one training run."""
+
+    module: nn.Module  # inputs -> logits (B, outputs) float32
+    task: Any
+    train: Split
+    validation: Split | None
+    config: TrainConfig
+    rates: Rates
+    seed: int
+
+    @property
+    def per_epoch(self) -> int:
+        """Optimizer steps in an epoch."""
+        return batches_per_epoch(self.train.lengths, self.rates.batch_size)
+
+    @property
+    def total(self) -> int:
+        """Optimizer steps in all, unless training stops early."""
+        return max(1, math.ceil(self.per_epoch * self.rates.epochs))
+
+
 @dataclass
 class Progress:
     """Where training stands; all of it is in the checkpoint."""
@@ -66,30 +89,25 @@ class Progress:
     history: list[dict[str, float]] = field(default_factory=list)
 
 
-def fit(
-    module: nn.Module, task: Any, train: Split, validation: Split | None, config: TrainConfig, rates: Rates,
-    seed: int, folder: Path, console: Console,
-) -> dict[str, Any]:  # fmt: skip
-    """Train `module` in place; resumes from `folder` if a state lies there. Returns the figures of the run.
+def fit(job: Job, folder: Path, console: Console) -> dict[str, Any]:
+    """Train `job.module` in place; resumes from `folder` if a state lies there. Returns the figures of the run.
 
-    module maps a list of inputs to logits (B, outputs) float32. After the call it holds the best weights on
-    validation (the last ones if there is no validation split).
+    After the call the module holds the best weights on validation (the last ones if there is no validation split).
     """
+    module, task, train, config = job.module, job.task, job.train, job.config
     accelerator = make_accelerator(config)
-    checkpoint.seed_all(seed)
-    optimizer = make_optimizer(module, config, rates)
-    per_epoch = batches_per_epoch(train.lengths, rates.batch_size)
-    total = max(1, math.ceil(per_epoch * rates.epochs))
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _linear(total, config.warmup))
+    checkpoint.seed_all(job.seed)
+    optimizer = make_optimizer(module, config, job.rates)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _linear(job.total, config.warmup))
     model, optimizer = accelerator.prepare(module, optimizer)
     progress, best = _resume(folder, module, optimizer, schedule, console)
     targets = train.targets.to(accelerator.device)
     clock = saved = time.monotonic()
-    with console.progress("training", total, "steps") as meter:
+    with console.progress("training", job.total, "steps") as meter:
         meter.advance(progress.step)
-        while progress.step < total and not progress.stopped:
+        while progress.step < job.total and not progress.stopped:
             model.train()
-            plan = plan_epoch(train.lengths, rates.batch_size, seed, progress.epoch)
+            plan = plan_epoch(train.lengths, job.rates.batch_size, job.seed, progress.epoch)
             for batch in plan.batches[progress.position :]:
                 for part, weight in _parts(batch, train.lengths, config.max_batch_tokens, accelerator):
                     losses = task.loss(model([train.inputs[i] for i in part]), targets[part], config.label_smoothing)
@@ -106,12 +124,9 @@ def fit(
                     clock = _tick(progress, clock)
                     _save(folder, module, optimizer, schedule, progress, best)
                     saved = time.monotonic()
-                if progress.step >= total:
+                if progress.step >= job.total:
                     break
-            learning_rate = float(schedule.get_last_lr()[0])
-            best = _end_of_epoch(
-                module, model, task, train, validation, config, progress, best, learning_rate, per_epoch
-            )
+            best = _end_of_epoch(job, model, progress, best, float(schedule.get_last_lr()[0]))
     _tick(progress, clock)
     if best is not None:
         module.load_state_dict(best, strict=False)
@@ -206,25 +221,30 @@ def _parts(batch: Sequence[int], lengths: Sequence[int], limit: int, accelerator
 
 
 def _end_of_epoch(
-    module: nn.Module, model: nn.Module, task: Any, train: Split, validation: Split | None, config: TrainConfig,
-    progress: Progress, best: dict[str, Any] | None, learning_rate: float, per_epoch: int,
-) -> dict[str, Any] | None:  # fmt: skip
+    job: Job, model: nn.Module, progress: Progress, best: dict[str, Any] | None, learning_rate: float
+) -> dict[str, Any] | None:
     """Validate, write a line of history, keep the best weights, decide whether to stop."""
-    done = progress.step / per_epoch
-    share = progress.position / per_epoch
+    done, share = progress.step / job.per_epoch, progress.position / job.per_epoch
     line = {"epoch": round(done, 3), "step": progress.step, "learning_rate": learning_rate,
-            "train_loss": progress.loss_sum / max(1.0, len(train) * share)}  # fmt: skip
+            "train_loss": progress.loss_sum / max(1.0, len(job.train) * share)}  # fmt: skip
+    validation = job.validation
     if validation is not None and len(validation):
-        logits = predict(model, validation.inputs, validation.lengths, config.max_batch_tokens)
-        loss = task.loss(logits, validation.targets.cpu(), 0.0).mean().item()
-        metric = task.monitor(logits, validation.targets.cpu())
+        logits = predict(model, validation.inputs, validation.lengths, job.config.max_batch_tokens)
+        targets = validation.targets.cpu()
+        loss = job.task.loss(logits, targets, 0.0).mean().item()
+        metric = job.task.monitor(logits, targets)
         line |= {"validation_loss": loss, "validation_metric": metric}
         if (metric, -loss) > (progress.best, -progress.best_loss):
             progress.best, progress.best_loss, progress.best_epoch, progress.waiting = metric, loss, done, 0
-            best = {name: p.detach().to("cpu", copy=True) for name, p in module.named_parameters() if p.requires_grad}
+            weights = job.module.named_parameters()
+            best = {name: p.detach().to("cpu", copy=True) for name, p in weights if p.requires_grad}
         else:
             progress.waiting += 1
-            if config.early_stopping and progress.waiting >= config.early_stopping:
+            if (
+                job.config.early_stopping
+                and progress.waiting >= job.config.early_stopping
+                and progress.step < job.total
+            ):
                 progress.stopped = "early"
     progress.history.append(line)
     progress.epoch, progress.position, progress.loss_sum = progress.epoch + 1, 0, 0.0

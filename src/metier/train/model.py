@@ -21,6 +21,7 @@ from metier.train import bases
 from metier.train.config import TaskConfig
 from metier.train.encoding import Encoded, Encoder
 from metier.train.tasks.base import Decoded
+from metier.train.threads import choose_waiting
 
 FILE = "metier.json"
 
@@ -65,6 +66,7 @@ def save(folder: Path, module: Any, method: Any, tokenizer: Any, facts: dict[str
 
 def load(folder: Path, device: str = "auto") -> TunedModel:
     """Load what `save` wrote; UserError when the folder is no model or its base is missing or another one."""
+    choose_waiting()
     import torch
 
     from metier.train.network import Shape, load_tokenizer
@@ -78,7 +80,7 @@ def load(folder: Path, device: str = "auto") -> TunedModel:
     base = None
     if facts["needs_base"]:
         name = facts["base"]["name"]
-        if name not in bases.INSTALLED and Path(facts["base_path"]).is_dir():
+        if facts["base_path"] and Path(facts["base_path"]).is_dir():
             name = facts["base_path"]
         base = bases.resolve(name, facts["base"]["revision"])
         if base.sha256 != facts["base"]["sha256"]:

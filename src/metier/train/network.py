@@ -27,6 +27,7 @@ Windows = Sequence[Sequence[Sequence[int]]]  # text -> windows -> token ids
 Rows = Sequence[Sequence[int]]  # windows -> token ids
 Head = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]  # hidden (N, C), first, last -> (n, outputs)
 
+VOCABULARIES = ("tokenizer.json", "vocab*", "*.model", "*.spm", "*.tiktoken", "tekken.json")
 AGREEMENT = 1e-3  # largest difference of logits between the flat and the padded way in float32
 
 
@@ -68,12 +69,14 @@ class Network(nn.Module):
 
     def find_way(self) -> None:
         """Test numerically whether flat rows give the padded model's outputs, and with which position offset."""
+        self.offset = None
+        if getattr(self.config, "is_encoder_decoder", False):
+            return
         generator = torch.Generator().manual_seed(0)
         top = min(int(self.config.get_text_config().vocab_size), 1000)
         probe = [torch.randint(5, top, (n,), generator=generator).tolist() for n in (4, 4, 9)]
         was_training = self.training
         self.eval()
-        self.offset = None
         with torch.no_grad():
             expected = self._logits(probe).float()
             for offset in (0, (getattr(self.config, "pad_token_id", None) or 0) + 1):
@@ -110,7 +113,7 @@ class Network(nn.Module):
         ids = torch.tensor([[token for row in rows for token in row]], device=device)
         positions = torch.cat([torch.arange(len(row)) + self.offset for row in rows])[None].to(device)
         extra = {"use_cache": False} if hasattr(self.config, "use_cache") else {}
-        with attention.layout([len(row) for row in rows]):
+        with attention.layout([len(row) for row in rows], device):
             return backbone(input_ids=ids, position_ids=positions, **extra).last_hidden_state[0]
 
     def _pad(self, rows: Rows) -> tuple[torch.Tensor, torch.Tensor]:
@@ -177,6 +180,7 @@ class Shape:
 
 def load(base: Base, shape: Shape, seed: int, labels: tuple[dict[int, str], dict[str, int]] = ({}, {})) -> Network:
     """Base weights (float32) under a new head, drawn from the seed."""
+    from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
     attention.install()
@@ -192,7 +196,7 @@ def load(base: Base, shape: Shape, seed: int, labels: tuple[dict[int, str], dict
     kind = AutoModel if shape.pooling == "mean" else AutoModelForSequenceClassification
     try:
         model = kind.from_pretrained(base.path, config=config, dtype=torch.float32, local_files_only=True)
-    except (ValueError, OSError, RuntimeError) as error:
+    except (ValueError, OSError, RuntimeError, SafetensorError) as error:
         raise UserError(
             f"the base '{base.name}' cannot be loaded as a text classifier: {str(error).splitlines()[0]}",
             str(base.path), "choose a base that AutoModelForSequenceClassification knows",
@@ -215,6 +219,8 @@ def load_tokenizer(base: Base) -> Any:
     from transformers import AutoTokenizer
 
     try:
+        if not any(file for pattern in VOCABULARIES for file in base.path.glob(pattern)):
+            raise OSError("the folder holds none of " + ", ".join(VOCABULARIES))  # or an empty one would be made up
         tokenizer = AutoTokenizer.from_pretrained(base.path, local_files_only=True)
     except (ValueError, OSError) as error:
         raise UserError(

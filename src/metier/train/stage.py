@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import shutil
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,9 @@ from metier.train import bases
 from metier.train.config import TaskConfig, TrainConfig
 from metier.train.encoding import Encoded, Encoder, limit
 from metier.train.tasks.base import strings
+from metier.train.threads import choose_waiting
 
-MIN_STEPS = 20  # optimizer steps in an epoch that a small set should still have
+MIN_STEPS = 40  # optimizer steps in an epoch that a small set should still have
 
 
 def train(
@@ -33,6 +35,7 @@ def train(
     near: Path | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Write model/ and history.json into `out`; returns the figures of the run. Resumes from out/state."""
+    choose_waiting()
     from metier.train import loop, model
     from metier.train.network import Shape, load, load_tokenizer, pooling_of
 
@@ -51,6 +54,7 @@ def train(
         "max_windows": config.max_windows, "overlap": config.window_overlap,
     }  # fmt: skip
     encoder = Encoder(tokenizer, **encoding)
+    start = time.monotonic()
     encoded = {name: encoder.encode(strings(part["text"]), console) for name, part in parts.items()}
     console.say(f"  base {base.model}: {_count(network):,} parameters, method {config.method}, "
                 + ("no padding" if network.flat else "padded batches (this model cannot be flattened)"))  # fmt: skip
@@ -61,11 +65,14 @@ def train(
     module.to(accelerator.device)
     network.to(accelerator.device)
     splits = _splits(parts, encoded, task, method, module, config, accelerator, console)
-    figures = loop.fit(module, task, splits["train"], splits["validation"], config, rates, seed, out / "state", console)
+    preparation = round(time.monotonic() - start, 3)
+    job = loop.Job(module, task, splits["train"], splits["validation"], config, rates, seed)
+    figures = loop.fit(job, out / "state", console)
     module.to("cpu")
     facts = {
         "task": task_config.model_dump(mode="json"), "task_state": task.state(), "method": config.method,
-        "base": base.describe(), "base_path": str(base.path.absolute()), "needs_base": config.method != "full",
+        "base": base.describe(), "base_path": "" if base.name in bases.INSTALLED else str(base.path.absolute()),
+        "needs_base": config.method != "full",
         "encoding": encoding, "shape": vars(shape) | {"dropout": config.dropout}, "limit": config.max_batch_tokens,
         "bf16": loop.use_bf16(config), "seed": seed,
         "normalize": examples.identity.get("config", {}).get("prepare", {}).get("normalize", {}),
@@ -75,7 +82,8 @@ def train(
     shutil.rmtree(out / "state", ignore_errors=True)
     losses = encoded["train"].loss_report()
     summary = {
-        **figures, "parameters": _count(network), "trainable": _count(module, trainable=True),
+        **figures, "preparation_seconds": preparation, "parameters": _count(network),
+        "trainable": _count(module, trainable=True),
         "base": base.describe() | {"license": base.license}, "method": config.method, "pooling": shape.pooling,
         "flat": network.flat, "peak_memory_mb": peak_memory_mb(), "monitor": task.monitor_name,
         "examples": {name: part.num_rows for name, part in parts.items()}, "max_length": encoding["max_length"],
@@ -94,7 +102,7 @@ def resolve(config: TrainConfig, method: Any, parameters: int, examples: int) ->
     size = config.batch_size
     if size == "auto":
         size = max(8, min(method.batch_size, 2 ** int(math.log2(max(1, examples / MIN_STEPS)))))
-    rate = method.learning_rate(parameters) if config.learning_rate == "auto" else config.learning_rate
+    rate = method.learning_rate(parameters, size) if config.learning_rate == "auto" else config.learning_rate
     head = 10 * rate if config.head_learning_rate == "auto" else config.head_learning_rate
     epochs = method.epochs if config.epochs == "auto" else config.epochs
     return Rates(rate, head, epochs, int(size))

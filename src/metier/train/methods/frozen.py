@@ -61,11 +61,13 @@ def embed(network: Network, encoded: Encoded, limit: int, meter: Any = None) -> 
 
 @register("method", "frozen")
 class Frozen:
+    """Inputs are embeddings, computed once; members as in `full`."""
+
     epochs = 60.0
     batch_size = 64
 
     @staticmethod
-    def learning_rate(parameters: int) -> float:
+    def learning_rate(parameters: int, batch_size: int) -> float:
         """For the head alone, on embeddings of length SCALE."""
         return 3e-3
 

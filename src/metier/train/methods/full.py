@@ -26,9 +26,13 @@ class Full:
     batch_size = 64
 
     @staticmethod
-    def learning_rate(parameters: int) -> float:
-        """3e-4 for small encoders (measured on Banking77 with MiniLM), 3e-5 otherwise (BERT's paper: 2e-5 to 5e-5)."""
-        return 3e-4 if parameters < SMALL else 3e-5
+    def learning_rate(parameters: int, batch_size: int) -> float:
+        """3e-4 at 64 examples a step for small encoders, 3e-5 otherwise (BERT's paper: 2e-5 to 5e-5 at 16 to 32).
+
+        Smaller batches of small encoders take smaller steps: 1e-4 at 16. Measured with MiniLM on Banking77 (10,000
+        examples) and on the embedded bank messages (700), between the usual square-root and linear rules.
+        """
+        return 3e-4 * (min(batch_size, 64) / 64) ** 0.8 if parameters < SMALL else 3e-5
 
     @staticmethod
     def wrap(network: Network, config: TrainConfig, outputs: int) -> Any:
@@ -60,6 +64,7 @@ def save_head(module: Network, folder: Path) -> None:
 
 
 def load_head(module: Network, folder: Path) -> Network:
+    """Put back what `save_head` wrote; returns `module`."""
     from safetensors.torch import load_file
 
     if module.classifier is not None:

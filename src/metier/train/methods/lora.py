@@ -24,7 +24,7 @@ class Lora:
     inputs = staticmethod(Full.inputs)
 
     @staticmethod
-    def learning_rate(parameters: int) -> float:
+    def learning_rate(parameters: int, batch_size: int) -> float:
         """Adapters need about ten times the rate of full fine-tuning (LoRA's paper: 2e-4 to 4e-4, large bases)."""
         return 1e-3 if parameters < SMALL else 2e-4
 
@@ -46,7 +46,10 @@ class Lora:
 
     @staticmethod
     def save(module: Network, folder: Path) -> None:
-        module.model.save_pretrained(folder)  # type: ignore[operator]
+        model: Any = module.model
+        for adapter in model.peft_config.values():  # the base is named in metier.json; no path of this machine here
+            adapter.base_model_name_or_path = ""
+        model.save_pretrained(folder)
         save_head(module, folder)
 
     @staticmethod
