@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -216,7 +215,7 @@ def test_a_summary_must_be_json(tmp_path: Path) -> None:
 
 def test_all_is_in_order_of_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter(["2026-01-02T00:00:00Z", "2026-01-01T00:00:00Z"])
-    monkeypatch.setattr(time, "strftime", lambda *_: next(times))
+    monkeypatch.setattr("metier.artifact._now", lambda: next(times))
     for number in (1, 2):
         Store(tmp_path).build("demo", {"n": number}, {}, fill)
     assert [artifact.identity["n"] for artifact in Store(tmp_path).all("demo")] == [2, 1]

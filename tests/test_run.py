@@ -79,6 +79,10 @@ def test_a_changed_criterion_judges_again_and_asks_no_model(copied: Path) -> Non
     fresh, _ = again("evaluate.accept=[accuracy >= 0.2]")
     assert fresh == {"evaluate", "report"}
     assert results()["verdict"]["reasons"][0]["criterion"] == "accuracy >= 0.2"
+    pages = [path.read_text(encoding="utf-8") for path in Path("runs").glob("*/report.html")]
+    assert len(pages) == 1 and "Changed after the answers were known" in pages[0]
+    again()
+    assert "Changed after" not in next(Path("runs").glob("*/report.html")).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ class Store:
                     "stage": stage, "fingerprint": name, "identity": identity, "parents": dict(parents),
                     "summary": summary, "environment": environment(),
                     "seconds": round(time.monotonic() - start, 3),
-                    "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                    "created": _now(),
                 }  # fmt: skip
                 write_json(record, partial / RECORD)
                 _sync(partial)
@@ -193,6 +194,11 @@ def _disk_errors(root: Path) -> Iterator[None]:
         if told is None:
             raise
         raise told from error
+
+
+def _now() -> str:
+    """UTC to the millisecond, so that artifacts sort by when they were made."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _sync(folder: Path) -> None:

@@ -166,7 +166,7 @@ def earlier_criteria(context: Context) -> list[list[str]]:
     earlier = [
         _accept(artifact)
         for artifact in context.store.all("evaluate")
-        if artifact.parents == now.parents and artifact.created <= now.created and _accept(artifact) != accept
+        if artifact.parents == now.parents and artifact.created < now.created and _accept(artifact) != accept
     ]
     return [criteria for index, criteria in enumerate(earlier) if criteria not in earlier[:index]]
 
