@@ -35,6 +35,15 @@ def test_a_folder_is_known_by_its_bytes(base, tmp_path):
     assert "path" not in bases.resolve("copy", near=tmp_path).describe()
 
 
+@pytest.mark.parametrize("name", ["vocab.txt", "1_Pooling/config.json", "chat_template.jinja"])
+def test_every_file_that_decides_an_answer_counts(base, tmp_path, name):
+    shutil.copytree(base("bert").path, tmp_path / "copy")
+    before = bases.resolve(str(tmp_path / "copy")).sha256
+    (tmp_path / "copy" / name).parent.mkdir(exist_ok=True)
+    (tmp_path / "copy" / name).write_text("{}")
+    assert bases.resolve(str(tmp_path / "copy")).sha256 != before
+
+
 @pytest.mark.parametrize("missing", ["config.json", "model.safetensors"])
 def test_half_a_model_is_a_user_error(base, tmp_path, missing):
     shutil.copytree(base("bert").path, tmp_path / "half")

@@ -70,8 +70,9 @@ def test_pooling_follows_the_base(base, tmp_path):
     assert pooling_of(resolve("minilm"), "own") == "own"
 
 
-def test_a_base_of_another_kind_is_a_user_error(tmp_path):
-    (tmp_path / "config.json").write_text('{"model_type": "vit"}')
+@pytest.mark.parametrize("config", ['{"model_type": "vit"}', "{}", '{"auto_map": {"AutoConfig": "code.Config"}}'])
+def test_a_base_of_another_kind_is_a_user_error(tmp_path, config):
+    (tmp_path / "config.json").write_text(config)
     (tmp_path / "model.safetensors").write_bytes(b"no weights")
     with pytest.raises(UserError):
         load(resolve(str(tmp_path)), Shape(2, "single_label_classification", "own"), seed=0)

@@ -73,7 +73,8 @@ def test_every_method_learns_and_loads_again(family, method, base, examples, tmp
     model = load(tmp_path / "out" / "model", device="cpu")
     decoded, _ = model.predict([row["text"] for row in held_out(data)])
     right = sum(found == row["label"] for found, row in zip(decoded.labels, held_out(data), strict=True))
-    assert right >= (0.8 if method != "frozen" else 0.5) * len(held_out(data))
+    enough = {"full": 0.9, "lora": 0.6, "frozen": 0.5}[method]  # guessing gives 0.33; the base itself is random
+    assert right >= enough * len(held_out(data))
     assert decoded.scores.shape == (len(held_out(data)), 3)
     assert abs(decoded.scores.sum(1) - 1).max() < 1e-6
     assert summary["trainable"] < summary["parameters"] if method != "full" else summary["trainable"] > 0
@@ -211,6 +212,85 @@ def _step(state: Path) -> int:
         return torch.load(state, weights_only=True)["progress"]["step"]
     except (OSError, RuntimeError, EOFError):
         return -1
+
+
+def test_a_run_killed_after_its_last_step_still_validates(base, examples, tmp_path, monkeypatch):
+    from metier.train import loop
+
+    artifact, config = (
+        examples(rows()),
+        TrainConfig(base_model=str(base("bert").path), checkpoint_seconds=0, **FAST | {"epochs": 3}),
+    )
+    train(config, CLASSIFY, 0, artifact, tmp_path / "whole", QUIET)
+    end, calls = loop._end_of_epoch, []
+
+    def stop_in_the_last(*arguments):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return end(*arguments)
+
+    monkeypatch.setattr(loop, "_end_of_epoch", stop_in_the_last)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, CLASSIFY, 0, artifact, tmp_path / "killed", QUIET)
+    monkeypatch.setattr(loop, "_end_of_epoch", end)
+    train(config, CLASSIFY, 0, artifact, tmp_path / "killed", QUIET)
+    for name in ("history.json", "model/model.safetensors"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes()
+
+
+def test_diverged_training_is_told(base, examples, tmp_path):
+    config = TrainConfig(base_model=str(base("bert").path), **FAST | {"learning_rate": 1e30, "gradient_clip": 1e30})
+    with pytest.raises(UserError, match="diverged"):
+        train(config, CLASSIFY, 0, examples(rows()), tmp_path / "out", QUIET)
+
+
+@pytest.mark.parametrize("setting", [{"batch_size": 0}, {"learning_rate": -1}, {"epochs": 0}, {"device": "banana"}])
+def test_settings_without_sense_are_refused(setting):
+    with pytest.raises(ValueError):
+        TrainConfig(**setting)
+
+
+def test_a_device_that_is_not_here_is_told(base, examples, tmp_path):
+    if torch.cuda.is_available():
+        pytest.skip("there is a cuda device")
+    config = TrainConfig(base_model=str(base("bert").path), **FAST | {"device": "cuda"})
+    with pytest.raises(UserError, match="no cuda device"):
+        train(config, CLASSIFY, 0, examples(rows()), tmp_path / "out", QUIET)
+
+
+@pytest.mark.parametrize("family", ["bert", "bert without pooler", "distilbert", "roberta", "bart", "t5", "gpt2"])
+@pytest.mark.parametrize("pooling", ["own", "mean"])
+def test_lora_comes_back_as_it_was_saved(family, pooling, base, examples, tmp_path):
+    source = base(family.split()[0]).path
+    if "without" in family:
+        source = tmp_path / "bare"
+        bare = transformers.BertModel.from_pretrained(base("bert").path, add_pooling_layer=False)
+        bare.save_pretrained(source)
+        transformers.AutoTokenizer.from_pretrained(base("bert").path).save_pretrained(source)
+    data, kept = rows(24), {}
+    config = TrainConfig(base_model=str(source), method="lora", pooling=pooling, **FAST | {"epochs": 2})
+    from metier.train import model as saved
+
+    write_model = saved.save
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            saved,
+            "save",
+            lambda folder, module, *rest: (kept.update(module=module), write_model(folder, module, *rest)),
+        )
+        train(config, CLASSIFY, 1, examples(data), tmp_path / "out", QUIET)
+    model = load(tmp_path / "out" / "model", device="cpu")
+    encoded = model.encoder.encode([row["text"] for row in data])
+    with torch.no_grad():
+        expected = kept["module"].eval()(encoded.windows)
+    torch.testing.assert_close(torch.tensor(model.logits(encoded)), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_wrong_adapter_targets_are_told(base, examples, tmp_path):
+    config = TrainConfig(base_model=str(base("bert").path), method="lora", lora={"target_modules": ["foo"]}, **FAST)
+    with pytest.raises(UserError, match="adapters"):
+        train(config, CLASSIFY, 0, examples(rows()), tmp_path / "out", QUIET)
 
 
 def test_early_stopping_keeps_the_best_weights(base, examples, tmp_path):

@@ -18,6 +18,8 @@ from metier.artifact import hash_file
 from metier.errors import UserError, nearest, need
 
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
+# Whatever else decides what a model answers: configuration, tokenizer, template, and how it pools.
+MEANING = ("*.json", "*.txt", "*.model", "*.spm", "*.tiktoken", "*.jinja", "1_Pooling/config.json")
 
 
 @dataclass(frozen=True)
@@ -110,8 +112,9 @@ def _folder(name: str, path: Path, model: str, revision: str = "") -> Base:
     import hashlib
 
     sha = hashlib.sha256()
-    for file in [*files, *(p for p in sorted(path.glob("*.json")) if p.is_file())]:
-        sha.update(f"{file.name}:{_blob_hash(file)}\n".encode())
+    meaning = sorted({file for pattern in MEANING for file in path.glob(pattern) if file.is_file()})
+    for file in [*files, *meaning]:
+        sha.update(f"{file.relative_to(path).as_posix()}:{_blob_hash(file)}\n".encode())
     try:
         config = json.loads((path / "config.json").read_text(encoding="utf-8"))
     except ValueError as error:
@@ -130,7 +133,7 @@ def _hub(name: str, revision: str) -> Base:
     try:
         path = hub.snapshot_download(
             name, revision=revision or None,
-            allow_patterns=["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"],
+            allow_patterns=["*.safetensors", *MEANING],
         )  # fmt: skip
     except Exception as error:
         offline = os.environ.get("HF_HUB_OFFLINE") == "1"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from metier.config import Section, execution
+
+Positive = Annotated[float, Field(gt=0)]
 
 
 class TaskConfig(Section):
@@ -55,18 +57,18 @@ class TrainConfig(Section):
     """How token states become one: `own` is the head of the model's own classification class (first or last token);
     `mean` averages all tokens under a linear head; `auto` takes `mean` for bases that were trained so (sentence
     encoders, which say it in 1_Pooling/config.json) and `own` for all others."""
-    epochs: float | Literal["auto"] = "auto"
+    epochs: Positive | Literal["auto"] = "auto"
     """Passes over the training split, at most; early stopping may end sooner. auto: the method's own (full 8, lora 10,
     frozen 60)."""
-    learning_rate: float | Literal["auto"] = "auto"
+    learning_rate: Positive | Literal["auto"] = "auto"
     """Peak learning rate. auto: the method's own, by the size of the base (see train/methods/)."""
-    head_learning_rate: float | Literal["auto"] = "auto"
+    head_learning_rate: Positive | Literal["auto"] = "auto"
     """For the new head, which starts from nothing. auto: 10 times the learning rate."""
     weight_decay: float = Field(default=0.01, ge=0)
     """AdamW, on matrices only."""
     warmup: float = Field(default=0.1, ge=0, lt=1)
     """Share of all steps in which the learning rate rises linearly; afterwards it falls linearly to 0."""
-    batch_size: int | Literal["auto"] = "auto"
+    batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     """Examples in one optimizer step, on average: the token budget of a batch is this times the mean length.
     auto: the method's own (full and frozen 64, lora 32), less for small sets so that an epoch has 40 steps, at least
     8."""
@@ -94,8 +96,8 @@ class TrainConfig(Section):
     """bfloat16 autocast: `auto` where the processor computes in it (AVX512-BF16, AMX, CUDA, MPS)."""
     checkpoint_seconds: float = execution(120.0, ge=0)
     """Save a resumable state at the first step after so many seconds. Does not change the result."""
-    device: str = execution("auto")
-    """auto, cpu, cuda, mps."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = execution("auto")
+    """Where to compute; auto: cuda, then mps, then cpu."""
     threads: int = execution(0, ge=0)
     """Processor threads; 0: PyTorch's choice. Sums are rounded in another order with another number of threads, so
     bits repeat only for the same number; the meaning of the run does not change."""

@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 from metier.console import Console, seconds
+from metier.errors import UserError
 from metier.train import checkpoint
 from metier.train.batching import batches_per_epoch, inference_batches, micro_batches, plan_epoch
 from metier.train.config import TrainConfig
@@ -105,14 +106,21 @@ def fit(job: Job, folder: Path, console: Console) -> dict[str, Any]:
     clock = saved = time.monotonic()
     with console.progress("training", job.total, "steps") as meter:
         meter.advance(progress.step)
-        while progress.step < job.total and not progress.stopped:
+        while (progress.step < job.total or progress.position) and not progress.stopped:
             model.train()
             plan = plan_epoch(train.lengths, job.rates.batch_size, job.seed, progress.epoch)
             for batch in plan.batches[progress.position :]:
+                if progress.step >= job.total:
+                    break
                 for part, weight in _parts(batch, train.lengths, config.max_batch_tokens, accelerator):
                     losses = task.loss(model([train.inputs[i] for i in part]), targets[part], config.label_smoothing)
                     accelerator.backward(losses.sum() * (weight / plan.mean_examples))
                     progress.loss_sum += losses.sum().item()
+                if not math.isfinite(progress.loss_sum):
+                    raise UserError(
+                        f"training has diverged: the loss is {progress.loss_sum} at step {progress.step + 1}",
+                        f"learning rate {job.rates.learning_rate:g}", "set a smaller train.learning_rate",
+                    )  # fmt: skip
                 accelerator.clip_grad_norm_(model.parameters(), config.gradient_clip)
                 optimizer.step()
                 schedule.step()
@@ -124,8 +132,6 @@ def fit(job: Job, folder: Path, console: Console) -> dict[str, Any]:
                     clock = _tick(progress, clock)
                     _save(folder, module, optimizer, schedule, progress, best)
                     saved = time.monotonic()
-                if progress.step >= job.total:
-                    break
             best = _end_of_epoch(job, model, progress, best, float(schedule.get_last_lr()[0]))
     _tick(progress, clock)
     if best is not None:
@@ -156,11 +162,22 @@ def make_accelerator(config: TrainConfig) -> Any:
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
+    pick_device(config.device)
     if config.threads:
         torch.set_num_threads(config.threads)
     AcceleratorState._reset_state(reset_partial_state=config.device == "cpu")
     reuse_memory()
     return Accelerator(cpu=config.device == "cpu", mixed_precision="bf16" if use_bf16(config) else "no")
+
+
+def pick_device(wanted: str) -> str:
+    """The device to compute on; UserError when the recipe names one that is not here."""
+    here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if wanted == "auto":
+        return next(name for name in ("cuda", "mps", "cpu") if here[name])
+    if not here.get(wanted):
+        raise UserError(f"there is no {wanted} device on this machine", "train.device", "set it to auto or cpu")
+    return wanted
 
 
 def use_bf16(config: TrainConfig) -> bool:

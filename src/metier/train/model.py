@@ -67,8 +67,7 @@ def save(folder: Path, module: Any, method: Any, tokenizer: Any, facts: dict[str
 def load(folder: Path, device: str = "auto") -> TunedModel:
     """Load what `save` wrote; UserError when the folder is no model or its base is missing or another one."""
     choose_waiting()
-    import torch
-
+    from metier.train.loop import pick_device
     from metier.train.network import Shape, load_tokenizer
 
     path = folder / FILE
@@ -89,7 +88,6 @@ def load(folder: Path, device: str = "auto") -> TunedModel:
                 f"bring the weights with sha256 {facts['base']['sha256'][:16]}...",
             )  # fmt: skip
     module = method.load(folder, base, Shape(**facts["shape"]))
-    target = "cuda" if device in ("auto", "cuda") and torch.cuda.is_available() else "cpu"
-    module.to(target).eval()
+    module.to(pick_device(device)).eval()
     tokenizer = load_tokenizer(bases.Base("tuned", folder, "", "", "", ""))
     return TunedModel(module, task, method, Encoder(tokenizer, **facts["encoding"]), facts["limit"], facts["bf16"])

@@ -37,6 +37,7 @@ class Network(nn.Module):
     def __init__(self, model: nn.Module, pad: int, outputs: int, pooling: str, dropout: float = 0.0) -> None:
         super().__init__()
         self.model, self.pad, self.pooling = model, pad, pooling
+        self.drawn: tuple[str, ...] = ()  # modules that the base has no weights for, drawn from the seed
         self.offset: int | None = None  # where positions start in a flat row; None: the model runs padded
         width = self.config.get_text_config().hidden_size
         self.dropout = nn.Dropout(dropout) if pooling == "mean" else None
@@ -180,11 +181,10 @@ class Shape:
 
 def load(base: Base, shape: Shape, seed: int, labels: tuple[dict[int, str], dict[str, int]] = ({}, {})) -> Network:
     """Base weights (float32) under a new head, drawn from the seed."""
-    from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
     attention.install()
-    config = AutoConfig.from_pretrained(base.path, local_files_only=True)
+    config = _loaded(AutoConfig, base)
     config.num_labels, config.problem_type = shape.outputs, shape.problem_type
     if labels[0]:
         config.id2label, config.label2id = labels
@@ -194,16 +194,25 @@ def load(base: Base, shape: Shape, seed: int, labels: tuple[dict[int, str], dict
         config.pad_token_id = pad
     torch.manual_seed(seed)
     kind = AutoModel if shape.pooling == "mean" else AutoModelForSequenceClassification
-    try:
-        model = kind.from_pretrained(base.path, config=config, dtype=torch.float32, local_files_only=True)
-    except (ValueError, OSError, RuntimeError, SafetensorError) as error:
-        raise UserError(
-            f"the base '{base.name}' cannot be loaded as a text classifier: {str(error).splitlines()[0]}",
-            str(base.path), "choose a base that AutoModelForSequenceClassification knows",
-        ) from error  # fmt: skip
+    model, report = _loaded(kind, base, config=config, dtype=torch.float32, output_loading_info=True)
     network = Network(model, pad, shape.outputs, shape.pooling, head_dropout)
+    network.drawn = tuple(sorted({key.rpartition(".")[0] for key in report["missing_keys"]}))
     network.find_way()
     return network
+
+
+def _loaded(kind: Any, base: Base, **settings: Any) -> Any:
+    """`from_pretrained` from the disk alone, never with code of the model's own; UserError when it does not load."""
+    from safetensors import SafetensorError
+
+    try:
+        return kind.from_pretrained(base.path, local_files_only=True, trust_remote_code=False, **settings)
+    except (ValueError, OSError, RuntimeError, KeyError, ImportError, SafetensorError) as error:
+        why = (str(error) or repr(error)).splitlines()[0]
+        raise UserError(
+            f"the base '{base.name}' cannot be loaded as a text classifier: {why}",
+            str(base.path), "choose a base that AutoModelForSequenceClassification knows; code of a model is never run",
+        ) from error  # fmt: skip
 
 
 def pooling_of(base: Base, wanted: str) -> str:
@@ -221,7 +230,7 @@ def load_tokenizer(base: Base) -> Any:
     try:
         if not any(file for pattern in VOCABULARIES for file in base.path.glob(pattern)):
             raise OSError("the folder holds none of " + ", ".join(VOCABULARIES))  # or an empty one would be made up
-        tokenizer = AutoTokenizer.from_pretrained(base.path, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(base.path, local_files_only=True, trust_remote_code=False)
     except (ValueError, OSError) as error:
         raise UserError(
             f"the base '{base.name}' has no tokenizer that can be loaded: {str(error).splitlines()[0]}",

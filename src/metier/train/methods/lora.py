@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from metier.errors import UserError
 from metier.registry import register
 from metier.train.bases import Base
 from metier.train.config import TrainConfig
@@ -34,14 +35,20 @@ class Lora:
 
         lora = config.lora
         targets = lora.target_modules if isinstance(lora.target_modules, str) else list(lora.target_modules)
-        network.model = get_peft_model(
-            network.model,  # type: ignore[arg-type]
-            LoraConfig(
-                task_type=TaskType.SEQ_CLS if network.pooling == "own" else TaskType.FEATURE_EXTRACTION,
-                 r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout,  # type: ignore[arg-type]
-                target_modules=targets, use_rslora=lora.rslora, use_dora=lora.dora,
-            ),
+        settings: Any = LoraConfig(
+            task_type=TaskType.FEATURE_EXTRACTION, r=lora.r, lora_alpha=lora.alpha,  # type: ignore[arg-type]
+            lora_dropout=lora.dropout,
+            target_modules=targets, use_rslora=lora.rslora, use_dora=lora.dora,
+            # What the base has no weights for is trained whole and saved, and gets no adapter.
+            modules_to_save=list(network.drawn) or None, exclude_modules=list(network.drawn) or None,
         )  # fmt: skip
+        try:
+            network.model = get_peft_model(network.model, settings)  # type: ignore[arg-type]
+        except (ValueError, TypeError) as error:
+            raise UserError(
+                f"PEFT cannot put adapters on this base: {str(error).splitlines()[0]}", "train.lora",
+                "see train.lora.target_modules; all-linear fits every common base",
+            ) from error  # fmt: skip
         return network
 
     @staticmethod
