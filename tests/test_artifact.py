@@ -227,4 +227,6 @@ def test_hash_of_a_file(tmp_path: Path) -> None:
 
 
 def test_environment_is_json() -> None:
-    assert json.loads(json.dumps(environment()))["python"].count(".") == 2
+    made = json.loads(json.dumps(environment()))
+    assert made["python"].count(".") == 2
+    assert {"tokenizers", "safetensors", "scipy", "lxml", "pypdfium2", "trafilatura"} <= set(made["packages"])

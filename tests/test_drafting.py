@@ -171,3 +171,20 @@ def test_new_writes_once_and_over_only_with_force(work: Path, metier: Metier) ->
     assert metier("new", "data.csv", "-o", "a/b/c.yaml", "--task", "classify").code == 0
     assert load(work / "a/b/c.yaml").collect.sources[0].path == "../../data.csv"
     assert metier("collect", "a/b/c.yaml", "-o", "out").code == 0 and (work / "out/documents.parquet").is_file()
+
+
+def test_columns_that_the_user_names_are_taken(tmp_path: Path) -> None:
+    data = tmp_path / "odd.csv"
+    data.write_text("aaa,bbb\n" + "".join(f"some words {i},{'xy'[i % 2]}\n" for i in range(8)), encoding="utf-8")
+    made = draft(data, "classify", columns={"text": "aaa", "label": "bbb"})
+    assert made.data["collect"]["sources"][0]["columns"] == {"text": "aaa", "label": "bbb"}
+    with pytest.raises(UserError, match="no column 'ccc'"):
+        draft(data, "classify", columns={"text": "ccc"})
+
+
+def test_the_example_of_the_readme_is_guessed(tmp_path: Path) -> None:
+    data = tmp_path / "complaints.csv"
+    rows_of = "".join(f"C{i},They charged me twice for item {i},{'card' if i % 2 else 'loan'}\n" for i in range(8))
+    data.write_text("customer_id,narrative,product\n" + rows_of, encoding="utf-8")
+    columns = draft(data, "classify").data["collect"]["sources"][0]["columns"]
+    assert columns == {"text": "narrative", "label": "product", "group": "customer_id"}

@@ -10,7 +10,11 @@ from pathlib import Path
 import pytest
 
 from metier import registry
+from metier.artifact import Store
+from metier.console import Console
 from metier.errors import UserError
+from metier.recipe import load
+from metier.run import Context, identity, run
 from small import process
 
 
@@ -79,6 +83,32 @@ def test_a_package_that_registers_by_itself_too(package: Callable[[str, str, str
     source = "from metier.registry import register\n@register('floor', 'twice')\ndef twice():\n    return 2\n"
     package("self_made", source, "[metier.floor]\ntwice = self_made:twice\n")
     assert registry.lookup("floor", "twice")() == 2
+
+
+def test_the_version_of_a_package_is_told_and_a_built_in_has_none(package: Callable[[str, str, str], None]) -> None:
+    package("other_floor", "def coin(*arguments):\n    return 'heads'\n", "[metier.floor]\ncoin = other_floor:coin\n")
+    assert registry.plugin("floor", "coin") == "other_floor==1.0" and "other_floor" not in sys.modules
+    assert registry.plugin("floor", "tfidf") == registry.plugin("floor", "nothing") == ""
+    assert registry.plugin("reader", "coin") == ""  # another door
+
+
+def test_the_package_stands_in_the_identity_of_the_stage_that_uses_it(
+    package: Callable[[str, str, str], None], copied: Path
+) -> None:
+    recipe = load(copied / "recipe.yaml", ["prepare.operations=[trim]", "evaluate.floors=[majority, coin]"])
+    plain = load(copied / "recipe.yaml")
+    stages = Context(copied, Store(copied / ".metier/store"), copied / "runs", Console(quiet=True))
+    run(plain, stages)
+    assert stages.fresh == set()
+    assert all("plugins" not in artifact.identity for artifact in stages.done.values())
+    points = {"operation": "trim", "floor": "coin", "reader": "csv", "metric": "luck"}
+    package("extra", "", "".join(f"[metier.{kind}]\n{name} = extra:{name}\n" for kind, name in points.items()))
+    assert identity("prepare", recipe, stages)["plugins"] == ["extra==1.0"]
+    assert identity("predictions", recipe, stages)["plugins"] == ["extra==1.0"]
+    assert identity("collect", recipe, stages)["plugins"] == ["extra==1.0"]  # data.csv, and a reader called csv
+    assert identity("evaluate", recipe, stages)["plugins"] == ["extra==1.0"]
+    for stage in ("prepare", "train", "predictions"):
+        assert "plugins" not in identity(stage, plain, stages)
 
 
 @pytest.mark.parametrize("claimed", ["tfidf", "coin"])

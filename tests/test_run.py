@@ -302,3 +302,35 @@ def test_find_recipe(work: Path) -> None:
     with pytest.raises(UserError, match="for a bare data file") as error:
         find_recipe("deep/r.yaml", "score")
     assert "task=score" in error.value.fix
+
+
+@pytest.mark.parametrize("name", ["mean", "majority"])
+def test_the_constant_floor_fits_the_task(name: str) -> None:
+    from metier.evaluate.config import EvaluateConfig
+    from metier.evaluate.floors import floor_names
+    from metier.train.config import TaskConfig
+
+    assert floor_names(EvaluateConfig(floors=(name,)), TaskConfig()) == ["majority"]
+    assert floor_names(EvaluateConfig(floors=(name,)), TaskConfig(name="score")) == ["mean"]
+
+
+def test_words_for_labels_ask_no_training(copied: Path) -> None:
+    fresh, _ = again("task.label_names={card: credit card}")
+    assert fresh == {"predictions", "evaluate", "report"}
+
+
+@pytest.mark.parametrize("lists", [[["x"], [], ["x"], []], [["x"]] * 4])
+@pytest.mark.filterwarnings("ignore:Label .* is present in all training examples")
+def test_a_multi_label_task_with_one_label_is_judged(lists: list[list[str]]) -> None:
+    import numpy as np
+
+    from metier.evaluate.floors import FloorData
+    from metier.evaluate.predict import probe
+    from metier.tables import EXAMPLES, table
+    from metier.train.config import TaskConfig
+
+    draw = np.random.default_rng(0)
+    features = {"train": draw.normal(size=(4, 3)), "validation": np.zeros((0, 3)), "test": draw.normal(size=(2, 3))}
+    data = FloorData(texts=["a"] * 4, label_lists=lists, classes=("x",))
+    answer = probe(features, {"validation": table([], EXAMPLES)}, data, TaskConfig(multi_label=True), 0)
+    assert answer.scores is not None and answer.scores.shape == (2, 1) and len(answer.label_lists or []) == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from metier.artifact import Store
 from metier.console import Console
 from metier.errors import UserError
+from metier.prediction import find_model
 from metier.recipe import load
 from metier.run import Context, run
 from metier.runs import all_runs
@@ -83,17 +85,56 @@ def test_where_links_are_not_possible_a_file_names_the_folder(copied: Path, monk
     run(load(copied / "recipe.yaml"), context(copied))
     named = (copied / "runs/small/artifacts/train.path.txt").read_text(encoding="utf-8").strip()
     assert Path(named).is_dir() and (Path(named) / "artifact.json").is_file()
+    monkeypatch.chdir(copied)
+    for name in ("small", "runs/small"):
+        assert (find_model(name) / "metier.json").is_file()
+    with pytest.raises(UserError) as told:
+        find_model("smal")
+    assert "known runs: small" in told.value.fix
 
 
 def test_runs_are_listed_with_their_verdict(copied: Path, metier: Metier) -> None:
-    found = all_runs(copied / "runs")
+    found = all_runs(copied / "runs", Console())
     assert [(row["name"], row["metric"]) for row in found] == [("small", "accuracy")] and 0 <= found[0]["value"] <= 1
     answer = metier("runs")
     assert answer.code == 0 and answer.out.splitlines()[0].split() == ["run", "verdict", "figure", "finished"]
     assert f"accuracy {found[0]['value']:.3f}" in answer.out
     (copied / "runs/broken").mkdir()
     (copied / "runs/broken/run.json").write_text("{}")  # without results: not a finished run
-    assert len(all_runs(copied / "runs")) == 1
+    assert len(all_runs(copied / "runs", Console())) == 1
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [("results.json", '{"prim'), ("results.json", "[]"), ("results.json", "{}"), ("run.json", "{}"), ("run.json", "")],
+)
+def test_a_damaged_run_is_named_and_the_others_are_listed(
+    copied: Path, metier: Metier, file: str, content: str
+) -> None:
+    shutil.copytree(copied / "runs/small", copied / "runs/hurt", symlinks=True)
+    (copied / "runs/hurt" / file).write_text(content)
+    answer = metier("runs")
+    assert answer.code == 0 and "Traceback" not in answer.text
+    assert "runs/hurt is damaged and left out" in " ".join(answer.err.split())
+    assert "small" in answer.out and "hurt" not in answer.out
+
+
+def test_a_run_without_a_tuned_model_has_no_figure(copied: Path) -> None:
+    file = copied / "runs/small/results.json"
+    file.write_text(json.dumps(json.loads(file.read_text(encoding="utf-8")) | {"models": {}}), encoding="utf-8")
+    assert [row["value"] for row in all_runs(copied / "runs", Console())] == [None]
+
+
+def test_runs_may_be_a_link_to_a_folder_at_another_depth(copied: Path) -> None:
+    shutil.rmtree(copied / "runs")
+    (copied / "a/b/c").mkdir(parents=True)
+    (copied / "runs").symlink_to(copied / "a/b/c", target_is_directory=True)
+    run(load(copied / "recipe.yaml"), context(copied))
+    view = copied / "runs/small"
+    assert (view / "model/metier.json").is_file() and (view / "artifacts/train/artifact.json").is_file()
+    again = context(copied, view)
+    run(load(view / "recipe.yaml"), again)
+    assert again.fresh == set()
 
 
 def test_no_runs_yet(work: Path, metier: Metier, monkeypatch: pytest.MonkeyPatch) -> None:

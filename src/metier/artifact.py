@@ -29,6 +29,10 @@ from metier.errors import UserError, of_system
 from metier.tables import write_json
 
 RECORD = "artifact.json"
+RECORDED = (
+    "metier", "torch", "transformers", "tokenizers", "accelerate", "peft", "safetensors", "scikit-learn", "scipy",
+    "numpy", "pyarrow", "pypdfium2", "lxml", "trafilatura", "ftfy", "charset-normalizer",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -77,20 +81,22 @@ class Store:
         return sorted(found, key=lambda artifact: (artifact.created, artifact.fingerprint))
 
     def build(
-        self, stage: str, identity: dict[str, Any], parents: Mapping[str, str], work: Callable[[Path], dict[str, Any]]
-    ) -> Artifact:
+        self, stage: str, identity: dict[str, Any], parents: Mapping[str, str], work: Callable[[Path], dict[str, Any]],
+        again: bool = False,
+    ) -> Artifact:  # fmt: skip
         """Run `work(folder)` and keep the folder as an artifact under the fingerprint of its identity.
 
         `work` returns the summary (counts and figures that other stages and the screen show). If it raises, its
         partial folder stays for a resume and no artifact appears. A second process that wants the same artifact at
         the same time gets a UserError rather than a mixed result; one that comes just after gets the finished one.
+        again: make it even if it is there; the old artifact stays until the new one is complete.
         """
         name = fingerprint(identity)
         final, partial = self.path(stage, name), self.path(stage, name + ".partial")
         with _disk_errors(self.root):
             final.parent.mkdir(parents=True, exist_ok=True)
             with _lock(partial.with_suffix(".lock")):
-                if found := self.find(stage, name):
+                if (found := self.find(stage, name)) and not again:
                     return found
                 partial.mkdir(exist_ok=True)
                 start = time.monotonic()
@@ -103,7 +109,7 @@ class Store:
                 }  # fmt: skip
                 write_json(record, partial / RECORD)
                 _sync(partial)
-                if final.exists():  # its record is damaged, or it would have been found
+                if final.exists():  # to be made again, or its record is damaged
                     shutil.rmtree(final)
                 os.replace(partial, final)
                 _sync_folder(final.parent)
@@ -130,7 +136,7 @@ def hash_file(path: Path) -> str:
 def environment() -> dict[str, Any]:
     """What the artifact was made with; recorded for the reader, never part of the identity."""
     packages = {}
-    for name in ("metier", "torch", "transformers", "accelerate", "peft", "scikit-learn", "numpy", "pyarrow"):
+    for name in RECORDED:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             packages[name] = importlib.metadata.version(name)
     return {

@@ -8,6 +8,7 @@ Not covered: deciding for the user. A guess that cannot be made is a UserError t
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,24 +29,34 @@ class Draft:
     seen: list[str]
 
 
-def draft(path: Path, task: str | None = None, from_folder: Path | None = None) -> Draft:
-    """Look at `path`; the recipe's paths are written relative to `from_folder` (default: as given)."""
+def draft(
+    path: Path, task: str | None = None, from_folder: Path | None = None, columns: Mapping[str, str] | None = None
+) -> Draft:
+    """Look at `path`; the recipe's paths are written relative to `from_folder` (default: as given).
+
+    columns: role -> column name where the user has said so; the rest is guessed.
+    """
     if not path.exists():
         raise UserError("there is no such file or folder", str(path.absolute()), "check the path")
     if task is not None and task not in (known := names("task")):
         raise UserError(f"there is no task called '{task}'", "--task", nearest(task, known))
     shown = _relative(path, from_folder)
-    return _folder(path, shown, task) if path.is_dir() else _table(path, shown, task)
+    return _folder(path, shown, task, columns or {}) if path.is_dir() else _table(path, shown, task, columns or {})
 
 
-def write_recipe(path: Path, task: str | None, output: Path | None, force: bool) -> Path:
+def write_recipe(
+    path: Path, task: str | None, output: Path | None, force: bool, columns: Mapping[str, str] | None = None
+) -> Path:
     """Write a commented recipe; returns its path. UserError when the file is there and `force` is not given."""
     target = output or Path(f"{_name(path)}.yaml")
     if target.exists() and not force:
         raise UserError("this recipe is already there", str(target), "name another file with -o, or use --force")
-    made = draft(path, task, target.parent)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(render(made), encoding="utf-8")
+    made = draft(path, task, target.parent, columns)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(render(made), encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError("the recipe cannot be written there", str(target), "name another folder with -o") from None
     return target
 
 
@@ -72,8 +83,9 @@ def render(made: Draft) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _table(path: Path, shown: str, task: str | None) -> Draft:
+def _table(path: Path, shown: str, task: str | None, columns: Mapping[str, str]) -> Draft:
     from metier.collect.reading import Unreadable
+    from metier.collect.roles import guess
     from metier.collect.table import peek
 
     if path.suffix.lower() not in TABLES:
@@ -82,7 +94,7 @@ def _table(path: Path, shown: str, task: str | None) -> Draft:
             "name a table (CSV, TSV, JSONL, Parquet) with a text and a label column, or a folder of files",
         )  # fmt: skip
     try:
-        preview = peek(path)
+        preview = peek(path, columns)
     except Unreadable as error:
         raise UserError(
             f"this table cannot be read ({error.reason}): {error.detail}", str(path),
@@ -90,7 +102,10 @@ def _table(path: Path, shown: str, task: str | None) -> Draft:
         ) from None  # fmt: skip
     if not preview.rows:
         raise UserError("this table has no rows", str(path), "add one row for each text, below the column names")
-    roles = dict(preview.roles)
+    said = preview.roles if columns else {}
+    roles = guess(preview.columns, preview.rows, preview.headerless, said)
+    if said.keys() & {"label", "value"}:  # the answer that was named, and no other
+        roles = {role: name for role, name in roles.items() if role in said or role not in ("label", "value")}
     kind = task or ("score" if "label" not in roles and "value" in roles else "classify")
     answer = "value" if kind == "score" else "label"
     if answer not in roles and (other := {"value": "label", "label": "value"}[answer]) in roles:
@@ -99,12 +114,14 @@ def _table(path: Path, shown: str, task: str | None) -> Draft:
         if role not in roles:
             raise UserError(
                 f"no column looks like the {role}", f"{path}, columns: {', '.join(preview.columns)}",
-                f"say which: metier run ... 'collect.sources.0.columns={{text: COLUMN, {answer}: COLUMN}}', "
-                "or rename the columns",
+                f"say which: metier new {path.name} --text COLUMN --label COLUMN; or metier run {path.name} "
+                f"'collect.sources.0.columns={{text: COLUMN, {answer}: COLUMN}}'",
             )  # fmt: skip
     roles = {role: column for role, column in roles.items() if role not in {"label", "value"} - {answer}}
     seen = [f"{path.name}: {preview.n_rows if preview.n_rows is not None else 'many'} rows, "
             f"columns {', '.join(preview.columns)}"]  # fmt: skip
+    if taken := [f"{role} = '{column}'" for role, column in roles.items() if role not in said]:
+        seen.append(f"columns guessed: {', '.join(taken)}")
     if preview.encoding:
         seen.append(
             f"encoding {preview.encoding}" + (f", delimiter {preview.delimiter!r}" if preview.delimiter else "")
@@ -118,7 +135,7 @@ def _table(path: Path, shown: str, task: str | None) -> Draft:
     return Draft(_recipe(path, {"path": shown, "columns": roles}, kind), seen)
 
 
-def _folder(path: Path, shown: str, task: str | None) -> Draft:
+def _folder(path: Path, shown: str, task: str | None, columns: Mapping[str, str]) -> Draft:
     kind = task or "classify"
     kinds: dict[str, int] = {}
     folders = set()
@@ -131,7 +148,7 @@ def _folder(path: Path, shown: str, task: str | None) -> Draft:
     seen = [
         f"{path.name}: " + ", ".join(f"{n} {suffix}" for suffix, n in sorted(kinds.items(), key=lambda x: -x[1])[:8])
     ]
-    source: dict[str, Any] = {"path": shown}
+    source: dict[str, Any] = {"path": shown} | ({"columns": dict(columns)} if columns else {})
     if not set(kinds) & TABLES and len(folders) > 1:
         source["label_from"] = "folder"
         seen.append(f"{len(folders)} folders, taken for labels")

@@ -6,6 +6,7 @@ told with its reason. Output as CSV, JSONL or Parquet with one row a document.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -18,12 +19,15 @@ import pyarrow as pa
 
 from metier.console import Console
 from metier.errors import UserError
+from metier.recipe import Recipe
 from metier.tables import read, write
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
 
 
-def predict_to(name: str, texts: list[str], source: Path | None, output: Path | None) -> None:
+def predict_to(
+    name: str, texts: list[str], source: Path | None, output: Path | None, column: str | None = None
+) -> None:
     """Predict for `texts` or for what `source` holds; print a table, or write `output`."""
     if bool(texts) == bool(source):
         what = "texts and --input were both given" if texts else "there is nothing to predict"
@@ -37,7 +41,8 @@ def predict_to(name: str, texts: list[str], source: Path | None, output: Path | 
     model = load(folder)
     sources = [f"text {index + 1}" for index in range(len(texts))]
     if source is not None:
-        sources, texts = collect_texts(source, console)
+        rejects = output.with_name(f"{output.stem}.rejected.csv") if output else None
+        sources, texts = collect_texts(source, console, column, rejects, _recipe_of(name, folder))
     texts = _repair(texts, folder)
     decoded, encoded = model.predict(texts, console)
     if encoded.cut:
@@ -57,21 +62,77 @@ def find_model(name: str) -> Path:
     for path in (Path(name), Path(name) / "model", runs / name / "model"):
         if (path / "metier.json").is_file():
             return path
-    known = sorted(path.parent.parent.name for path in runs.glob("*/model/metier.json"))
+        if path.with_suffix(".path.txt").is_file():  # where links cannot be made, a file names the folder
+            return Path(path.with_suffix(".path.txt").read_text(encoding="utf-8").strip())
+    known = sorted({path.relative_to(runs).parts[0] for name_of in ("*/model/metier.json", "*/model.path.txt")
+                    for path in runs.glob(name_of)})  # fmt: skip
     raise UserError(f"there is no model called '{name}'", str(runs.absolute()),
                     f"known runs: {', '.join(known) or 'none'}; or give a model folder")  # fmt: skip
 
 
-def collect_texts(source: Path, console: Console) -> tuple[list[str], list[str]]:
-    """Sources and texts of everything that can be read at `source`; the rest is counted on the screen."""
+def collect_texts(
+    source: Path, console: Console, column: str | None = None, rejects: Path | None = None, like: Recipe | None = None
+) -> tuple[list[str], list[str]]:
+    """Sources and texts of everything that can be read at `source`; the rest is counted on the screen.
+
+    column: the text column of a table; by default the one of the recipe `like` where the table has it, else guessed.
+    rejects: CSV file for what was left out, written when there is any (an older one is removed when there is none).
+    """
     from metier.collect.config import CollectConfig
     from metier.collect.stage import collect, find_inputs
 
-    config = CollectConfig.model_validate({"sources": [{"path": str(source)}]})
+    if column is None and like is not None and (column := _usual_column(source, like)):
+        console.say(f"  text column '{column}', as in the run's recipe")
+    config = CollectConfig.model_validate(
+        {
+            "sources": [{"path": str(source), "columns": {"text": column} if column else {}}],
+            "attachments": like.collect.attachments if like is not None else True,
+        }
+    )
     with tempfile.TemporaryDirectory() as folder:
-        collect(config, find_inputs(config, Path.cwd()), Path(folder), console)
+        try:
+            collect(config, find_inputs(config, Path.cwd()), Path(folder), console)
+        finally:  # when nothing at all could be read, the reasons are what is left
+            if rejects is not None:
+                _keep_rejected(Path(folder) / "rejected.parquet", rejects, console)
         table = read(Path(folder) / "documents.parquet", ["source", "text"])
     return table["source"].to_pylist(), table["text"].to_pylist()
+
+
+def _recipe_of(name: str, folder: Path) -> Recipe | None:
+    """The recipe of the run that the model came from, when it lies in the run's folder."""
+    from metier.recipe import load
+
+    runs = Path(os.environ.get("METIER_RUNS") or "runs")
+    for place in (folder.parent, Path(name), runs / name):
+        if (place / "recipe.yaml").is_file() and (place / "run.json").is_file():
+            with contextlib.suppress(UserError):  # a recipe of another version does not keep the model from answering
+                return load(place / "recipe.yaml")
+    return None
+
+
+def _usual_column(source: Path, like: Recipe) -> str | None:
+    """The recipe's text column that the table `source` has; None for other files and folders."""
+    from metier.collect.reading import Unreadable
+    from metier.collect.roles import mapped
+    from metier.collect.table import peek
+    from metier.drafting import TABLES
+
+    if source.suffix.lower() not in TABLES or not source.is_file():
+        return None
+    for column in dict.fromkeys(item.columns["text"] for item in like.collect.sources if "text" in item.columns):
+        with contextlib.suppress(Unreadable, UserError, OSError):
+            return mapped({"text": column}, peek(source).columns, str(source))["text"]
+    return None
+
+
+def _keep_rejected(found: Path, rejects: Path, console: Console) -> None:
+    rows = read(found, ["source", "reason", "detail"]).to_pylist() if found.is_file() else []
+    if rows:
+        _write(rows, rejects)
+        console.say(f"{len(rows):,} were left out, with reasons in {rejects}")
+    else:
+        rejects.unlink(missing_ok=True)
 
 
 def _repair(texts: list[str], folder: Path) -> list[str]:

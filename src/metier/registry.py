@@ -4,7 +4,7 @@ Purpose: a built-in and a plug-in of another package come through the same door,
 N + M small files. A built-in module registers its object by decorator; another package names an entry point in the
 group `metier.<kind>` and is asked only when a name is wanted that no built-in has, or when the names are listed.
 Trade-off: names are strings, so "go to definition" does not follow them; `where()` tells the file instead.
-Not covered: versions of plug-ins (they go into the environment record of each artifact).
+Not covered: versions of plug-ins (`plugin` tells them, and they are part of the identity of the stage that uses one).
 """
 
 from __future__ import annotations
@@ -84,6 +84,14 @@ def names(kind: str) -> list[str]:
 def where(kind: str, name: str) -> str:
     """File and line of a registered object, for people who want to read it."""
     return _source(lookup(kind, name))
+
+
+def plugin(kind: str, name: str) -> str:
+    """`distribution==version` of the package whose entry point brings `name`, "" for a built-in; loads nothing."""
+    for point in _points(kind):
+        if point.name == name and point.dist is not None:
+            return f"{point.dist.name}=={point.dist.version}"
+    return ""
 
 
 def _load_builtins(kind: str) -> None:

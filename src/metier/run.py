@@ -34,6 +34,8 @@ PARENTS: dict[str, tuple[str, ...]] = {
     "report": ("collect", "prepare", "train", "evaluate"),
 }
 ORDER = tuple(PARENTS)
+# Fields of the task that a stage does not read: changing them costs nothing there.
+UNREAD_TASK_FIELDS = {"prepare": ("label_names", "class_weights"), "train": ("label_names",)}
 TITLES = {"predictions": "evaluate: ask every model", "evaluate": "evaluate: compare and judge"}
 
 
@@ -48,6 +50,7 @@ class Context:
     command: str = ""
     done: dict[str, Artifact] = field(default_factory=dict)
     fresh: set[str] = field(default_factory=set)  # stages that ran now rather than being reused
+    inputs: tuple[Any, Any] | None = None  # collect section and its files, found and hashed already in this run
     bases: dict[tuple[str, str], Any] = field(default_factory=dict)  # base models whose bytes were hashed already
 
 
@@ -63,6 +66,7 @@ def run(recipe: Recipe, context: Context, until: str = "report") -> dict[str, Ar
     """Run every stage up to `until`, reusing what is finished; write the human view when the report is reached."""
     check(recipe)
     start = time.monotonic()
+    context.inputs = None
     stages = _needed(until)
     if "train" in stages:
         _base(recipe, context)  # a base that is not there is told now, not after an hour of reading
@@ -86,8 +90,7 @@ def run(recipe: Recipe, context: Context, until: str = "report") -> dict[str, Ar
 
 def check(recipe: Recipe) -> None:
     """What can be known to be wrong before anything is read: names behind doors, criteria, contradictions."""
-    from metier.evaluate.criteria import check as check_criteria
-    from metier.evaluate.floors import model_names
+    from metier.evaluate.criteria import check_config
     from metier.registry import names
 
     if not recipe.collect.sources:
@@ -102,7 +105,7 @@ def check(recipe: Recipe) -> None:
             raise UserError(f"there is no {kind} called '{value}'", key, nearest(value, names(kind)))
     if recipe.task.multi_label and recipe.task.name != "classify":
         raise UserError("only classify can be multi-label", "task.multi_label", "remove it")
-    check_criteria(recipe.evaluate.accept, recipe.task, model_names(recipe.evaluate, recipe.task), None)
+    check_config(recipe.evaluate, recipe.task)
 
 
 def _check_labels(recipe: Recipe, context: Context) -> None:
@@ -119,11 +122,12 @@ def identity(stage: str, recipe: Recipe, context: Context) -> dict[str, Any]:
     """Everything that decides what comes out of a stage; parents must be in context.done."""
     content: dict[str, Any] = {"stage": stage, "version": VERSIONS[stage]}
     content["parents"] = {name: context.done[name].fingerprint for name in PARENTS[stage]}
+    if "collect" in PARENTS[stage] and (unread := context.done["collect"].summary.get("passing_files")):
+        content["unread"] = unread  # files that another reading of the same bytes may yield
     if stage == "collect":
-        from metier.collect.stage import find_inputs
         from metier.collect.stage import identity as collect_identity
 
-        content["config"] = collect_identity(recipe.collect, find_inputs(recipe.collect, context.base))
+        content["config"] = collect_identity(recipe.collect, _inputs(recipe, context))
     elif stage == "report":
         content["config"] = {"recipe": recipe.identity()}  # all of it, since the report prints it
         content["earlier_criteria"] = earlier_criteria(context)
@@ -135,6 +139,8 @@ def identity(stage: str, recipe: Recipe, context: Context) -> dict[str, Any]:
             "evaluate": ("evaluate", "task", "seed"),
         }[stage]
         content["config"] = {name: _identity_of(getattr(recipe, name)) for name in sections}
+        for name in UNREAD_TASK_FIELDS.get(stage, ()):
+            content["config"]["task"].pop(name)
         if stage == "train":
             base = _base(recipe, context)
             for name in ("base_model", "revision"):  # how it was found does not matter, its bytes do
@@ -143,7 +149,34 @@ def identity(stage: str, recipe: Recipe, context: Context) -> dict[str, Any]:
         if stage == "predictions":  # only what changes an answer, so that a new criterion asks no model again
             keep = ("floors", "base")
             content["config"]["evaluate"] = {k: v for k, v in content["config"]["evaluate"].items() if k in keep}
-    return content
+    versions = _plugins(stage, recipe, context)
+    return content | {"plugins": versions} if versions else content
+
+
+def _plugins(stage: str, recipe: Recipe, context: Context) -> list[str]:
+    """Distribution and version of every object of another package that a stage uses."""
+    from metier.registry import names, plugin
+
+    used = {
+        "collect": [("reader", source.reader) for source in recipe.collect.sources],
+        "prepare": [("operation", name) for name in recipe.prepare.operations] + [("task", recipe.task.name)],
+        "train": [("task", recipe.task.name), ("method", recipe.train.method)],
+        "predictions": [("floor", name) for name in recipe.evaluate.floors],
+        "evaluate": [("metric", name) for name in names("metric")],  # every one that fits is computed
+    }.get(stage, [])
+    if stage == "collect":  # a reader serves the extension that it is named after
+        files = {file.name.lower().removesuffix(".gz") for file in _inputs(recipe, context).files}
+        used = used + [("reader", name.rpartition(".")[2]) for name in sorted(files)]
+    return sorted({found for kind, name in used if (found := plugin(kind, name))})
+
+
+def _inputs(recipe: Recipe, context: Context) -> Any:
+    """The input files, found and hashed once in a run, so that what is read is what the fingerprint says."""
+    if context.inputs is None or context.inputs[0] != recipe.collect:
+        from metier.collect.stage import find_inputs
+
+        context.inputs = recipe.collect, find_inputs(recipe.collect, context.base)
+    return context.inputs[1]
 
 
 def _base(recipe: Recipe, context: Context) -> Any:
@@ -185,11 +218,15 @@ def why(recipe: Recipe, context: Context) -> list[dict[str, Any]]:
     for stage in ORDER:
         wanted = identity(stage, recipe, context)
         found = context.store.find(stage, fingerprint(wanted))
-        if found is not None:
+        if found is not None and found.summary.get("passing"):
+            note = f"{found.summary['passing']} files failed for a reason that may have passed; they are read again"
+            differences = [{"field": "", "was": None, "is": None, "note": note}]
+        elif found is not None:
             context.done[stage] = found
             lines.append({"stage": stage, "state": "reuse", "fingerprint": found.fingerprint, "differences": []})
             continue
-        differences = _nearest_difference(wanted, context.store.all(stage))
+        else:
+            differences = _nearest_difference(wanted, context.store.all(stage))
         lines.append({"stage": stage, "state": "run", "fingerprint": fingerprint(wanted), "differences": differences})
         later = ORDER[ORDER.index(stage) + 1 :]
         lines += [{"stage": name, "state": "run after it", "fingerprint": "", "differences": []} for name in later]
@@ -202,13 +239,18 @@ def run_stage(stage: str, recipe: Recipe, context: Context) -> None:
     console = context.console
     wanted = identity(stage, recipe, context)
     found = context.store.find(stage, fingerprint(wanted))
-    if found is not None:
+    passing = found.summary.get("passing", 0) if found is not None else 0
+    if found is not None and not passing:
         console.say(f"{TITLES.get(stage, stage)}: reused ({found.fingerprint[:8]})")
         context.done[stage] = found
         return
     console.heading(TITLES.get(stage, stage))
+    if passing:
+        console.say(f"  reading again: {passing} files failed the last time for a reason that may have passed")
     parents = {name: context.done[name].fingerprint for name in PARENTS[stage]}
-    context.done[stage] = context.store.build(stage, wanted, parents, _work(stage, recipe, context))
+    context.done[stage] = context.store.build(
+        stage, wanted, parents, _work(stage, recipe, context), again=bool(passing)
+    )
     context.fresh.add(stage)
 
 
@@ -216,9 +258,9 @@ def _work(stage: str, recipe: Recipe, context: Context) -> Callable[[Path], dict
     """The stage's plain function with its arguments bound."""
     done, console = context.done, context.console
     if stage == "collect":
-        from metier.collect.stage import collect, find_inputs
+        from metier.collect.stage import collect
 
-        inputs = find_inputs(recipe.collect, context.base)
+        inputs = _inputs(recipe, context)
         return lambda out: collect(recipe.collect, inputs, out, console)
     if stage == "prepare":
         from metier.prepare.stage import prepare
@@ -302,8 +344,13 @@ def _difference(was: Any, now: Any, field_name: str = "") -> list[dict[str, Any]
     return [] if was == now else [{"field": field_name, "was": was, "is": now}]
 
 
-def find_recipe(name: str, task: str | None = None, overrides: Sequence[str] = ()) -> tuple[Recipe, Path]:
-    """A recipe file, a shipped recipe by name, or a bare data file: (recipe, folder its paths start from)."""
+def find_recipe(
+    name: str, task: str | None = None, overrides: Sequence[str] = (), console: Console | None = None
+) -> tuple[Recipe, Path]:
+    """A recipe file, a shipped recipe by name, or a bare data file: (recipe, folder its paths start from).
+
+    console: told what was guessed about a bare data file.
+    """
     if not name:
         raise UserError("no recipe and no data were named", "command line", "metier run data.csv --task classify")
     path = Path(name)
@@ -320,7 +367,13 @@ def find_recipe(name: str, task: str | None = None, overrides: Sequence[str] = (
     if path.exists():
         from metier.drafting import draft
 
-        made = draft(path, task)
+        key = "collect.sources.0.columns"
+        said = recipes.override({"collect": {"sources": [{}]}}, [o for o in overrides if o.startswith(key)])
+        columns = said["collect"]["sources"][0].get("columns")
+        columns = {role: str(name) for role, name in columns.items()} if isinstance(columns, dict) else None
+        made = draft(path, task, columns=columns)
+        if console is not None and (guessed := [line for line in made.seen if "guessed: " in line]):
+            console.say(f"{path.name}: {guessed[0]}")
         return recipes.parse(recipes.override(made.data, overrides), f"recipe made for {path}"), Path.cwd()
     raise UserError(
         f"there is no recipe and no data called '{name}'", str(path.absolute()),

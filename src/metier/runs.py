@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metier.collect.download import SCHEME
+from metier.console import Console
 from metier.errors import UserError
 from metier.recipe import Recipe, dump
 from metier.tables import read, write_json
@@ -85,21 +86,29 @@ def write_view(recipe: Recipe, context: Context) -> Path:
     return final
 
 
-def all_runs(root: Path) -> list[dict[str, Any]]:
-    """Name, verdict, main figure and time of every run under `root`."""
+def all_runs(root: Path, console: Console) -> list[dict[str, Any]]:
+    """Name, verdict, main figure and time of every run under `root`; a damaged one is named in a warning."""
     found = []
     for path in sorted(root.glob("*/run.json")):
         results = path.parent / "results.json"
         if results.is_file():
-            figures = json.loads(results.read_text(encoding="utf-8"))
-            record = json.loads(path.read_text(encoding="utf-8"))
-            metric = figures.get("primary", "")
-            found.append({
-                "name": path.parent.name, "decision": figures["verdict"]["decision"], "metric": metric,
-                "value": figures["models"]["tuned"].get(metric, {}).get("value"),
-                "created": record["stages"]["report"]["created"],
-            })  # fmt: skip
+            try:
+                found.append(_line(path, results))
+            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+                console.warn(f"{path.parent} is damaged and left out ({type(error).__name__}: {error})")
     return found
+
+
+def _line(record_file: Path, results_file: Path) -> dict[str, Any]:
+    """One run of `all_runs`; of damaged files it raises what they raise. Without a tuned model there is no figure."""
+    figures = json.loads(results_file.read_text(encoding="utf-8"))
+    record = json.loads(record_file.read_text(encoding="utf-8"))
+    metric = str(figures.get("primary", ""))
+    value = figures.get("models", {}).get("tuned", {}).get(metric, {}).get("value")
+    return {
+        "name": record_file.parent.name, "decision": str(figures["verdict"]["decision"]), "metric": metric,
+        "value": None if value is None else float(value), "created": str(record["stages"]["report"]["created"]),
+    }  # fmt: skip
 
 
 def _moved(recipe: Recipe, base: Path, folder: Path) -> Recipe:
@@ -127,6 +136,6 @@ def _link(link: Path, target: Path) -> None:
     link.parent.mkdir(parents=True, exist_ok=True)
     try:
         # Relative to the final place: the view is renamed from ".<name>.new" to "<name>", at the same depth.
-        link.symlink_to(os.path.relpath(target, link.parent), target_is_directory=True)
+        link.symlink_to(os.path.relpath(target.resolve(), link.parent.resolve()), target_is_directory=True)
     except OSError:
         link.with_suffix(".path.txt").write_text(f"{target.absolute()}\n", encoding="utf-8")

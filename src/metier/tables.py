@@ -39,7 +39,7 @@ EXAMPLES = pa.schema(
         ("source", pa.string()),
         ("language", pa.string()),
         ("group", pa.string()),
-        ("cluster", pa.string()),  # id of the duplicate cluster; never on both sides of a split
+        ("cluster", pa.string()),  # id of the duplicate cluster; never on both sides of our own split
         ("split", pa.string()),  # train, validation, test
         ("text", pa.string()),
         ("label", pa.string()),  # classify, one label

@@ -54,6 +54,25 @@ def test_recipe_that_is_not_yaml(work: Path, metier: Metier) -> None:
     refused(metier("run", "folder.yaml"), "folder.yaml")
 
 
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("evaluate.accept=[accuracy > mean]", ("no model 'mean'", "majority")),
+        ("evaluate.accept=[mae <= 0.2]", ("no metric 'mae'", "accuracy")),
+        ("evaluate.accept=[accuracy <= 0.9]", ("asks for the opposite", "accuracy >= 0.9")),
+        ("evaluate.accept=[accuracy >= 90]", ("between 0 and 1", "90%")),
+        ("evaluate.floors=[tfdif]", ("no floor called 'tfdif'", "'tfidf'")),
+        ("evaluate={base: false, floors: []}", ("nothing to judge the tuned model by", "evaluate.accept")),
+    ],
+)
+def test_what_cannot_be_judged_is_told_before_anything_is_read(
+    work: Path, metier: Metier, setting: str, words: tuple[str, ...]
+) -> None:
+    path = recipe(work, rows(9))
+    refused(metier("run", path, "evaluate.floors=[mean]", setting), *words)
+    assert not (work / ".metier").exists()
+
+
 def test_unknown_key_and_wrong_value(work: Path, metier: Metier) -> None:
     path = recipe(work, rows(9), more="train_more: 1\n")
     refused(metier("run", path, "train.epoch=5"), "2 mistakes", "train.epoch: there is no such key", "'epochs'",

@@ -144,3 +144,10 @@ def test_several_labels(stage: Any) -> None:
 def test_a_list_in_a_single_label_task(stage: Any) -> None:
     done = stage([*BOTH, document(60, "two at once", ["card", "fee"])])
     assert done.reasons() == {"several labels": 1}
+
+
+@pytest.mark.parametrize(("number", "warned"), [(3, True), (0, False)])
+def test_a_missing_word_in_many_cells_is_told(stage: Any, number: int, warned: bool) -> None:
+    found = stage([*BOTH, *(document(50 + i, f"neither of the two kinds, letter {i}", "None") for i in range(number))])
+    assert any("'None' stands in 3 of 13 label cells (23%)" in text for text in found.summary["warnings"]) == warned
+    assert found.reasons().get("no label", 0) == number

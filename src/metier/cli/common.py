@@ -24,5 +24,6 @@ def prepare(recipe: str, overrides: list[str] | None, task: str | None, quiet: b
     from metier.console import Console
     from metier.run import command_line, default_context, find_recipe
 
-    found, base = find_recipe(recipe, task, overrides or [])
-    return found, default_context(Path(base), Console(quiet=quiet), command_line())
+    console = Console(quiet=quiet)
+    found, base = find_recipe(recipe, task, overrides or [], console)
+    return found, default_context(Path(base), console, command_line())

@@ -25,7 +25,7 @@ def add(app: typer.Typer) -> None:
                 f"{run['metric']} {run['value']:.3f}" if run["value"] is not None else "",
                 run["created"],
             ]
-            for run in all_runs(root)
+            for run in all_runs(root, Console())
         ]
         if not rows:
             print(f"no runs in {root.absolute()}")

@@ -76,7 +76,8 @@ class CollectConfig(Section):
     max_file_bytes: int = Field(default=512 * 1024 * 1024, gt=0)
     """Bytes; a larger file is rejected with its size."""
     max_seconds_per_file: float = Field(300.0, gt=0)
-    """Seconds; a file on which a parser hangs is rejected after that time ("timed out")."""
+    """Seconds; a file on which a parser hangs is rejected after that time ("timed out"); the next run
+    tries it again."""
     workers: int = execution(0, ge=0)
     """Processes that read files; 0: one for each processor."""
 

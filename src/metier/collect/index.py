@@ -8,6 +8,7 @@ Not covered: fuzzy matching of names; a register that names one item twice with 
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -119,7 +120,10 @@ class _Places:
 def _load(config: IndexConfig, index: Input) -> tuple[table.Frame, str, dict[str, str]]:
     options = Options(columns={**config.columns, "key": config.key}, encoding=config.encoding)
     try:
-        frame = table.load(index.path.read_bytes(), index.name, options)
+        data = index.path.read_bytes()
+        if hashlib.sha256(data).hexdigest() != index.sha256:
+            raise UserError("the register changed while it was read", str(index.path), "run again")
+        frame = table.load(data, index.name, options)
     except (OSError, Unreadable) as error:
         detail = error.detail if isinstance(error, Unreadable) else str(error)
         raise UserError(
@@ -135,7 +139,7 @@ def _load(config: IndexConfig, index: Input) -> tuple[table.Frame, str, dict[str
 
 def _apply(document: dict[str, Any], values: dict[str, Any]) -> None:
     for role, value in values.items():
-        text = (value if isinstance(value, str) else table._string(value)).strip()
+        text = table._name(value).strip()
         if role in PLAIN:
             document[role] = text
         elif role == "value":

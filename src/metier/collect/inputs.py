@@ -99,7 +99,10 @@ def find_inputs(config: CollectConfig, base: Path, console: Console | None = Non
 
 
 def identity(config: CollectConfig, inputs: Inputs) -> dict[str, Any]:
-    """What decides the documents: the recipe's section, and the name and bytes of each file; never a path."""
+    """What decides the documents: the recipe's section, each file's name and bytes; never a path.
+
+    Excluded files are listed when the stage runs, but decide no document: a new .DS_Store must not train again.
+    """
     files = [[item.source, item.name, item.sha256 or f"problem: {item.problem}"] for item in inputs.files]
     return {"config": config.identity(), "files": files, "index": inputs.index.sha256 if inputs.index else ""}
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from metier.collect.encoding import decode, known
 from metier.collect.reading import Options, Piece, Reading, Refusal, Unreadable
+from metier.errors import UserError
 from metier.registry import register
 
 TEXTS = ("text/plain", "text/html", "text/enriched", "text/watch-html", "text/x-amp-html")
@@ -36,7 +37,11 @@ def read(data: bytes, name: str, options: Options) -> Reading:
     if not data.startswith(b"From "):
         return _message(data, "", options)
     reading = Reading()
-    messages = split_mbox(data)
+    before, messages = split_mbox(data)
+    if before:
+        reading.refused.append(
+            Refusal("#0", "damaged", f"{before} lines before the first message have no mail headers")
+        )
     if not messages:
         raise Unreadable("damaged", "no message begins in this mailbox")
     single = len(messages) == 1 and not name.lower().endswith((".mbox", ".mbx"))
@@ -47,14 +52,19 @@ def read(data: bytes, name: str, options: Options) -> Reading:
         except Unreadable as error:
             reading.refused.append(Refusal(part, error.reason, error.detail))
             continue
+        except UserError:
+            raise
+        except Exception as error:  # one odd message must not cost the whole mailbox
+            reading.refused.append(Refusal(part, "reader failed", f"{type(error).__name__}: {str(error)[:300]}"))
+            continue
         reading.pieces.extend(one.pieces)
         reading.refused.extend(one.refused)
         reading.warnings.extend(one.warnings)
     return reading
 
 
-def split_mbox(data: bytes) -> list[bytes]:
-    """The messages of a mailbox, `>From ` unquoted (mboxo and mboxrd).
+def split_mbox(data: bytes) -> tuple[int, list[bytes]]:
+    """(lines before the first message, the messages of a mailbox, `>From ` unquoted as in mboxo and mboxrd).
 
     A message begins at a "From " line that stands at the start or after a blank line and is followed by a header.
     """
@@ -68,7 +78,8 @@ def split_mbox(data: bytes) -> list[bytes]:
     for begin, end in zip(starts, [*starts[1:], len(lines)], strict=True):
         body = [line[1:] if re.match(rb">+From ", line) else line for line in lines[begin + 1 : end]]
         messages.append(b"\n".join(body))
-    return messages
+    lost = lines[: starts[0]] if starts else []
+    return sum(1 for line in lost if line.strip()), messages
 
 
 def _message(data: bytes, part: str, options: Options) -> Reading:
@@ -96,7 +107,10 @@ def _message(data: bytes, part: str, options: Options) -> Reading:
             attached.append(f"[attachment: {label}]\n{text}")
     text = "\n\n".join(piece for piece in (subject, *texts, *attached) if piece.strip())
     if not text:
-        raise Unreadable("empty", "neither subject nor body has text")
+        if not reading.refused:
+            raise Unreadable("empty", "neither subject nor body has text")
+        reading.refused.append(Refusal(part, "empty", "neither subject, body nor a readable attachment has text"))
+        return reading
     metadata = {key: value for key, value in metadata.items() if value not in ("", 0)}
     if message.defects:
         metadata["defects"] = sorted({type(defect).__name__ for defect in message.defects})

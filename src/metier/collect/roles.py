@@ -40,11 +40,14 @@ _NAMES = {
     "split": "split 数据集划分 划分 fold subset",
     "id": "id 编号 序号 uuid record_id doc_id",
 }
+# Often what is asked for in exports of complaints and requests, and often a mere attribute beside a value or a label.
+_WEAK_LABELS = ("product", "产品", "业务类型", "department", "部门", "team", "queue")
 USUAL: dict[str, tuple[str, ...]] = {role: tuple(names.split()) for role, names in _NAMES.items()}
 SPLITS = {"train": "train", "training": "train", "训练": "train", "训练集": "train", "test": "test", "testing": "test",
           "测试": "test", "测试集": "test", "validation": "validation", "valid": "validation", "val": "validation",
           "dev": "validation", "验证": "validation", "验证集": "validation"}  # fmt: skip
 _KNOWN = {role: {re.sub(r"[\s_\-]+", "", name) for name in names} for role, names in USUAL.items()}
+_KNOWN["label"].update(_WEAK_LABELS)
 
 
 def plain(name: str) -> str:
@@ -79,15 +82,18 @@ def mapped(columns: Mapping[str, str], known: Sequence[str], where: str) -> dict
     return result
 
 
-def guess(names: Sequence[str], rows: Sequence[Mapping[str, Any]], headerless: bool) -> dict[str, str]:
-    """Roles by usual names; the text, and in a table without header the label too, by what the cells hold.
+def guess(
+    names: Sequence[str], rows: Sequence[Mapping[str, Any]], headerless: bool, said: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Roles by usual names; the text, and where there is little to choose from the label too, by what the cells hold.
 
     rows: a sample (a few hundred). A role whose cells contradict it is not guessed (a text column of numbers).
+    said: roles that are known already.
     """
     keys = {plain(name): name for name in reversed(names)}
-    roles: dict[str, str] = {}
+    roles: dict[str, str] = dict(said or {})
     for role, candidates in USUAL.items():
-        for candidate in candidates:
+        for candidate in () if role in roles else candidates:
             column = keys.get(plain(candidate))
             if column and column not in roles.values() and _fits(role, [row.get(column) for row in rows]):
                 roles[role] = column
@@ -101,14 +107,22 @@ def guess(names: Sequence[str], rows: Sequence[Mapping[str, Any]], headerless: b
         elif titled and _fits("text", [row.get(titled) for row in rows]):
             roles["text"] = titled  # a table of headlines
             del roles["title"]
-    if headerless and "text" in roles and "label" not in roles:
-        few = [(len({_cell(row.get(name)) for row in rows}), name) for name in names if name != roles["text"]]
-        few = [
-            (count, name) for count, name in few if 2 <= count <= max(2, 0.2 * len(rows)) and _width(rows, name) <= 40
-        ]
-        if few:
-            roles["label"] = min(few)[1]
+    if "label" not in roles and "value" not in roles:
+        weak = [keys[name] for name in _WEAK_LABELS if name in keys and keys[name] not in roles.values()]
+        free = [name for name in names if name not in roles.values()]
+        pair = len(names) == 2 and len(free) == 1  # a text and something short beside it
+        if weak:
+            roles["label"] = weak[0]
+        elif "text" in roles and (headerless or pair):
+            roles |= _label_by_cells(names if headerless else free, rows, roles["text"], 0.5 if pair else 0.2)
     return roles
+
+
+def _label_by_cells(names: Sequence[str], rows: Sequence[Mapping[str, Any]], text: str, share: float) -> dict[str, str]:
+    """The column with the fewest distinct short cells, at most `share` of the rows; {} when there is none."""
+    counts = [(len({_cell(row.get(name)) for row in rows}), name) for name in names if name != text]
+    few = [item for item in counts if 2 <= item[0] <= max(2, share * len(rows)) and _width(rows, item[1]) <= 40]
+    return {"label": min(few)[1]} if few else {}
 
 
 def split_name(value: str) -> str:

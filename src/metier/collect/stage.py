@@ -21,7 +21,7 @@ from metier.collect import index as register_index
 from metier.collect.config import CollectConfig
 from metier.collect.inputs import Input, Inputs, find_inputs, identity
 from metier.collect.reading import Options, Piece, Reading, Unreadable
-from metier.collect.workers import Outcome, Task, read_all
+from metier.collect.workers import PASSING, Outcome, Task, read_all
 from metier.console import Console
 from metier.errors import UserError
 
@@ -32,6 +32,9 @@ SHOWN_WARNINGS = 8  # on the screen; the summary keeps all
 
 def collect(config: CollectConfig, inputs: Inputs, out: Path, console: Console) -> dict[str, Any]:
     """Read all inputs into `out`; the summary counts files, documents, reasons and media types.
+
+    `passing` and `passing_files` are in it when files failed in a way that may pass (a time limit, a crash): such a
+    result is not reused.
 
     UserError: a mistake in the recipe that a reader found (a missing column), or no document at all.
     """
@@ -67,6 +70,10 @@ def collect(config: CollectConfig, inputs: Inputs, out: Path, console: Console) 
         warnings += joined.warnings
     warnings += _unlabelled(config, inputs, documents)
     summary = _summary(inputs, documents, rejected, [_clean(text) for text in warnings])
+    passing = sorted(labels[item.source, item.name] for item, outcome in zip(inputs.files, outcomes, strict=True)
+                     if not item.problem and isinstance(outcome, Unreadable) and outcome.reason in PASSING)  # fmt: skip
+    if passing:
+        summary |= {"passing": len(passing), "passing_files": [_clean(name) for name in passing]}
     _write(documents, rejected, out)
     _tell(summary, rejected, console)
     if not documents:

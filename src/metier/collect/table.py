@@ -256,11 +256,11 @@ def _piece(row: Row, chosen: Mapping[str, str], taken: set[str], frame: Frame) -
             metadata[f"column:{name}" if name in OWN_KEYS else name] = _json_value(cell)
     found = {role: _value(row.cells, column) for role, column in chosen.items() if role != "text"}
     for role in ("label", "split", "id"):
-        if not _missing(found.get(role)) and (shown := _string(found[role]).strip()):
+        if not _missing(found.get(role)) and (shown := _name(found[role]).strip()):
             metadata[role] = roles.split_name(shown) or shown if role == "split" else shown
     if not _missing(found.get("value")):
         metadata["value"] = _json_value(found["value"])
-    plain = {role: _string(found[role]).strip() for role in ("title", "language", "group", "time", "license")
+    plain = {role: _name(found[role]).strip() for role in ("title", "language", "group", "time", "license")
              if not _missing(found.get(role))}  # fmt: skip
     everything = (text, *plain.values(), json.dumps(metadata, ensure_ascii=False)) if frame.surrogates else (text,)
     if any(map(_undecodable, everything)):
@@ -293,6 +293,11 @@ def _string(value: Any) -> str:
     if _missing(value):
         return ""
     return json.dumps(_json_value(value), ensure_ascii=False) if not hasattr(value, "isoformat") else value.isoformat()
+
+
+def _name(value: Any) -> str:
+    """As `_string`; whole floats lose their point, because a gap in a column of integers turns 1 into 1.0."""
+    return _string(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
 def _json_value(value: Any) -> Any:

@@ -30,6 +30,8 @@ from metier.errors import UserError
 SMALL = (
     64_000_000  # bytes of text and tables that are read in this process; a worker costs about half a second to start
 )
+PASSING = ("timed out", "crashed", "unreadable", "out of memory", "changed while reading")
+"""Reasons of a reading that may go better another time: they depend on the machine and the moment, not on the bytes."""
 COMMAND = "from metier.collect.workers import serve; serve()"
 
 
@@ -78,7 +80,7 @@ def read_one(task: Task) -> Outcome:
     except OSError as error:
         return Unreadable("unreadable", f"{error.strerror or error}")
     except MemoryError:
-        return Unreadable("too large", "not enough memory to read it")
+        return Unreadable("out of memory", "not enough memory to read it")
     except RecursionError:
         return Unreadable("damaged", "nested too deeply to be read")
     except Exception as error:  # a reader's bug must not cost the other files; the detail says what it was

@@ -11,7 +11,8 @@ class EvaluateConfig(Section):
     """Against what the tuned model is judged, and when it is good enough."""
 
     floors: tuple[str, ...] = ("majority", "tfidf")
-    """Cheap models that it must beat (names behind the door `floor`); for `score`: mean, tfidf."""
+    """Cheap models that it must beat (names behind the door `floor`). `majority` and `mean` stand for each
+    other: labels take the first, `score` takes the second."""
     base: bool = True
     """Compare with the untouched base: a linear probe on its frozen embeddings and zero-shot by label names."""
     accept: tuple[str, ...] = ()

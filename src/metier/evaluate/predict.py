@@ -182,6 +182,7 @@ def probe(
         return FloorPrediction(values=np.asarray(fitted.predict(features["test"]), dtype=float))
     scores = np.asarray(fitted.predict_proba(features["test"]))
     if task.multi_label:
+        scores = scores[:, -len(data.classes) :]  # of a single label scikit-learn also gives the probability of "not"
         lists = [[data.classes[k] for k in np.flatnonzero(row >= 0.5)] for row in scores]
         return FloorPrediction(label_lists=lists, scores=scores)
     order = [list(fitted.classes_).index(label) for label in data.classes]

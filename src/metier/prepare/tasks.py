@@ -27,6 +27,7 @@ from metier.registry import register
 
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _COMMA = re.compile(r"[-+]?\d*,\d+(?:[eE][-+]?\d+)?")
+SUSPICIOUS = 0.05  # share of label cells from which a word such as "None" may be a class
 _THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d*)?")
 
 
@@ -62,9 +63,22 @@ def _classify(flow: Flow) -> str:
             row.label = found[0]
         return None
 
+    _warn_missing(flow)
     flow.reject(leaves)
     names = {name for row in flow.rows for name in row.strata if name}
     return f"{len(names):,} labels"
+
+
+def _warn_missing(flow: Flow) -> None:
+    """A word for a missing cell that stands in many cells may be the name of a class."""
+    cells = [row.metadata.get("label") for row in flow.rows]
+    words = Counter(word for cell in cells if isinstance(cell, str) and (word := cell.strip()) in MISSING and word)
+    for word, number in words.most_common():
+        if number > SUSPICIOUS * len(cells):
+            flow.warn(
+                f"'{word}' stands in {number:,} of {len(cells):,} label cells ({number / len(cells):.0%}) and is taken "
+                "for a missing label; if it is a class, call it something else in the data, such as 'other'"
+            )
 
 
 def read_labels(cell: Any, separator: str | None) -> list[str] | None:

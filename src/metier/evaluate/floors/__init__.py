@@ -9,8 +9,9 @@ __all__ = ["Floor", "FloorData", "FloorPrediction", "constant", "floor_names", "
 
 
 def floor_names(config: EvaluateConfig, task: TaskConfig) -> list[str]:
-    """The floors of this run: for scores, `majority` (which the default names) stands for `mean`."""
-    wanted = ["mean" if name == "majority" and task.name == "score" else name for name in config.floors]
+    """The floors of this run: `majority` (which the default names) and `mean` stand for each other by task."""
+    constant = "mean" if task.name == "score" else "majority"
+    wanted = [constant if name in ("majority", "mean") else name for name in config.floors]
     return list(dict.fromkeys(wanted))
 
 
