@@ -10,12 +10,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from small import WORDS, Answer, rows, write_csv, write_recipe
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test may look for a model on the net
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # before anything imports it, as the command line does
+
+
+# The same examples everywhere: a red test is then a change, not a draw. --hypothesis-profile=default explores.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture(autouse=True)
