@@ -7,6 +7,7 @@ stage is finished already (a small table, method `frozen`).
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 import tempfile
@@ -24,7 +25,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data.csv"
         words = {"card": "my card is gone", "loan": "what does a loan cost", "fee": "this fee is not fair"}
-        rows = [f"{text} {i},{label}" for i in range(40) for label, text in words.items()]
+        draw = random.Random(0)
+        letters = "abcdefghijklmnopqrstuvwxyz"
+
+        def some_words() -> str:  # so that no two texts are near duplicates
+            return " ".join("".join(draw.choices(letters, k=draw.randint(3, 9))) for _ in range(12))
+
+        rows = [f"{text} {some_words()},{label}" for _ in range(40) for label, text in words.items()]
         data.write_text("text,label\n" + "\n".join(rows) + "\n", encoding="utf-8")
         command = [*METIER, "run", str(data), "train.method=frozen", "evaluate.accept=['accuracy >= 0.5']"]
         first = time.perf_counter()
