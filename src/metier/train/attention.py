@@ -4,8 +4,7 @@ Purpose: linear layers never compute padding. Registered with Transformers' publ
 `metier_flat`, so any model that supports attention back ends can use it. Sequences of nearly equal length are packed
 into one block for the attention product alone (a few masked positions there cost little, a call for every length
 costs much). On a CPU, sequences up to 512 tokens take an explicit product with its own backward pass: PyTorch's fused
-CPU kernel has a large fixed cost (28 ms against 4.8 ms for 64 sequences of 15 tokens, 12 heads, bf16;
-`python benchmarks/attention.py`).
+CPU kernel has a large fixed cost for short sequences (`python benchmarks/attention.py` times them side by side).
 Trade-off: the explicit product keeps its (length x length) probabilities for the backward pass.
 Not covered: models with their own attention (DeBERTa, T5): those run padded; `network.py` checks each model.
 Shapes: N tokens in the row, H heads, D head width; a block holds n sequences padded to L tokens.

@@ -84,8 +84,8 @@ class TrainConfig(Section):
     window_overlap: int = Field(default=32, ge=0)
     """`window`: tokens shared by two neighbouring windows."""
     dropout: float | None = Field(default=None, ge=0, lt=1)
-    """Dropout everywhere; empty: none in the base's layers (as accurate on Banking77, and a fifth faster on a CPU), the
-    base's own in front of the head."""
+    """Dropout everywhere; empty: none in the base's layers (masks are slow to draw on a CPU, and short training hardly
+    overfits), the base's own in front of the head."""
     label_smoothing: float = Field(default=0.05, ge=0, lt=1)
     """classify: share of the target spread over all classes."""
     gradient_clip: float = Field(default=1.0, gt=0)

@@ -89,5 +89,7 @@ def load(folder: Path, device: str = "auto") -> TunedModel:
             )  # fmt: skip
     module = method.load(folder, base, Shape(**facts["shape"]))
     module.to(pick_device(device)).eval()
+    for network in getattr(module, "base", ()):  # a frozen base stands beside the head, not inside it
+        network.to(pick_device(device))
     tokenizer = load_tokenizer(bases.Base("tuned", folder, "", "", "", ""))
     return TunedModel(module, task, method, Encoder(tokenizer, **facts["encoding"]), facts["limit"], facts["bf16"])
