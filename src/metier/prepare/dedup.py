@@ -17,7 +17,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from metier.prepare.flow import Flow, count
-from metier.prepare.minhash import fold_loosely, join, near_pairs, root
+from metier.prepare.minhash import join, near_pairs, root
+from metier.prepare.texts import Chosen
 from metier.registry import register
 from metier.tables import digest
 
@@ -32,7 +33,7 @@ def find_duplicates(flow: Flow) -> str:
     parent = list(range(len(rows)))
     first: dict[str, int] = {}  # folded text -> its first row
     for index, row in enumerate(rows):
-        row.key = digest(fold(row.text))
+        row.key = row.key or digest(fold(row.text))  # as a rule the engine has made it
         join(parent, first.setdefault(row.key, index), index)
     near = _near(flow, list(first.values())) if flow.config.dedup.near else []
     for i, j, _ in near:
@@ -51,20 +52,21 @@ def fold(text: str) -> str:
 
 def _near(flow: Flow, first: Sequence[int]) -> list[tuple[int, int, float]]:
     """Near pairs among the rows with the indices `first`, as (smaller index, larger index, similarity), sorted."""
-    same: dict[str, list[int]] = defaultdict(list)  # loosely folded text -> rows
+    same: dict[int, list[int]] = defaultdict(list)  # digest of the loosely folded text -> rows
     for index in first:
-        loose = fold_loosely(flow.rows[index].text)
+        loose = flow.texts.loose_key[flow.rows[index].place]
         if loose:
             same[loose].append(index)
-    texts = list(same)
+    groups = list(same.values())
+    texts = Chosen(flow.texts.loose, [flow.rows[places[0]].place for places in groups])
     settings = flow.config.dedup
     with flow.console.progress("near duplicates", 2 * len(texts), "texts") as meter:
         found = near_pairs(texts, settings.threshold, settings.permutations, meter.advance)
     if found.crowded:
         flow.warn(f"{len(found.crowded):,} texts share a passage with so many others that not all pairs were compared; "
                   "near duplicates among them may be missed")  # fmt: skip
-    pairs = [(places[0], other, 1.0) for places in same.values() for other in places[1:]]
-    pairs += [(same[texts[i]][0], same[texts[j]][0], similarity) for i, j, similarity in found.pairs]
+    pairs = [(places[0], other, 1.0) for places in groups for other in places[1:]]
+    pairs += [(groups[i][0], groups[j][0], similarity) for i, j, similarity in found.pairs]
     return sorted(pairs)
 
 

@@ -12,8 +12,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from metier.prepare.flow import Flow
-from metier.registry import register
+import pyarrow as pa
+
+from metier.prepare.operation import Result, Settings, text_operation
 
 _HAN = re.compile("[\u3007\u3400-\u9fff\uf900-\ufaff\U00020000-\U000323af]")
 _KANA = re.compile("[\u3041-\u3096\u30a1-\u30fa\uff66-\uff9d]")
@@ -21,14 +22,20 @@ _LATIN_WORD = re.compile("[A-Za-z\u00c0-\u024f]+")
 _ACCENTED = re.compile("[\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f]")
 
 
-@register("operation", "language")
-def language(flow: Flow) -> str:
-    """Fill `language` of every row; removes nothing."""
-    for row in flow.rows:
-        row.language = declared(row.language) or detect(row.text)
-    found = Counter(row.language or "other" for row in flow.rows)
-    ranked = sorted(found.items(), key=lambda item: (-item[1], item[0]))
-    return ", ".join(f"{name} {number:,}" for name, number in ranked)
+def _note(counts: dict[str, int]) -> str:
+    return ", ".join(
+        f"{name} {number:,}" for name, number in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    )
+
+
+@text_operation("language", _note)
+def language(batch: pa.Table, settings: Settings, knowledge: None) -> Result:
+    """Fill the column `language`; removes nothing."""
+    said, texts = batch["language"].to_pylist(), batch["text"].to_pylist()
+    found = [declared(name) or detect(text) for name, text in zip(said, texts, strict=True)]
+    place = batch.schema.get_field_index("language")
+    return Result(batch.set_column(place, "language", pa.array(found, pa.string())),
+                  counts=dict(Counter(name or "other" for name in found)))  # fmt: skip
 
 
 def declared(name: str) -> str:
