@@ -1,0 +1,168 @@
+"""Find numbers and codes: one pass over the digits of a text, every rule tried where it can begin.
+
+Purpose: megabytes a second in plain Python, and no pattern that can run away: each is anchored at a place and bounded in
+length, so the work at one place is bounded too.
+Trade-off: identifiers without any digit, `@` or colon are not seen here (names and addresses have passes of their own).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from metier.prepare.deidentify.recognise import china, english, europe, general
+from metier.prepare.deidentify.recognise.folding import compact
+from metier.prepare.deidentify.recognise.labels import Surrounding
+from metier.prepare.deidentify.recognise.rule import CHECKED, LABELLED, Rule, Span
+
+RULES: tuple[Rule, ...] = (*china.RULES, *english.RULES, *europe.RULES, *general.RULES)
+LONGEST = 20  # digits; longer runs are treated alike
+_PLACES = re.compile("[0-9]+|[@:]")
+_ALNUM = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_BY_RUN: tuple[tuple[Rule, ...], ...] = tuple(
+    tuple(rule for rule in RULES if rule.runs[0] <= size <= rule.runs[1]) for size in range(LONGEST + 1)
+)
+# The value beside a label that has no shape of its own: letters and digits, groups only of digits.
+_VALUE = re.compile(r"[A-Za-z0-9]+(?:[-_/.][A-Za-z0-9]+|[ ][0-9]{2,}(?![0-9]*[-/.年月:]))*")
+_VALUED = frozenset(
+    "passport permit driving_licence licence national_id tax_id company_id medical_record insurance account person_number "
+    "plate case_number social".split()
+)
+_YEAR = re.compile("(?:19|20)[0-9]{2}")
+_POSTCODE = re.compile(r"[A-Za-z]{0,2}[0-9][0-9A-Za-z]{1,9}(?:[ -][0-9][0-9A-Za-z]{1,3})?")
+_SOCIAL = re.compile(r"(?:微信号?|[Ww]e[Cc]hat|微博|抖音号?|(?<![A-Za-z])(?:vx|VX|wx|WX|V信|v信))[ ]?(?:号码?|ID|id)?[ ]?[:是为]?[ ]{0,2}"
+                     r"(?P<v>[A-Za-z][-_A-Za-z0-9]{5,19})(?![A-Za-z0-9])")  # fmt: skip
+
+
+def numbers(view: str) -> Iterator[Span]:
+    """Every finding of every rule in a folded text; they may overlap."""
+    last_token, url_end = -1, 0
+    for found in _PLACES.finditer(view):
+        place = found.start()
+        char = view[place]
+        if char == "@":
+            span = general.mail_at(view, place)
+        elif char == ":":
+            span = general.at_colon(view, place) if place >= url_end else None
+            if span and span.kind == "url":
+                url_end = span.end
+        else:
+            token = _token(view, place)
+            yield from _at_digits(view, place, found.end() - place, token, token != last_token)
+            last_token = token
+            continue
+        if span:
+            yield span
+    if "www" in view:
+        yield from general.www(view)
+    for found in _SOCIAL.finditer(view):
+        yield Span(*found.span("v"), "social", "social by label", LABELLED)
+
+
+def _token(view: str, place: int) -> int:
+    """Where the letters and digits around a place begin; at most 40 characters back."""
+    start, floor = place, max(0, place - 40)
+    while start > floor and view[start - 1] in _ALNUM:
+        start -= 1
+    return start
+
+
+def _at_digits(view: str, place: int, size: int, token: int, fresh: bool) -> Iterator[Span]:
+    """Rules and labels at one digit run. fresh: the token that it belongs to has not been tried yet."""
+    starts: dict[str, int] = {"digit": place}
+    if fresh:
+        starts["token"] = token
+        starts["pair"] = _pair(view, token)
+    around = Surrounding(view, token)
+    for rule in _BY_RUN[min(size, LONGEST)]:
+        start = starts.get(rule.at, -1)
+        if start < 0 and rule.at in _STARTS:
+            start = starts[rule.at] = _STARTS[rule.at](view, place)
+        if start < 0:
+            continue
+        found = rule.pattern.match(view, start)
+        if found is None:
+            continue
+        begin, end = found.span("v") if "v" in rule.pattern.groupindex else found.span()
+        if rule.check is not None and not rule.check(compact(view[begin:end])):
+            continue
+        if rule.context and not _named(rule, around, end):
+            continue
+        if rule.guarded and around.other:
+            continue
+        weight = rule.weight
+        if weight < CHECKED and around.kind in _VALUED and around.kind != rule.kind:
+            weight = min(weight, LABELLED - 1)  # the label names another kind of number
+        yield Span(begin, end, rule.kind, rule.name, weight)
+    if fresh and place - token <= 8:
+        lead = _lead(view, token)
+        span = _labelled(view, lead, Surrounding(view, lead) if lead < token else around)
+        if span is None and place > token:  # MRN123456: the label is part of the token
+            span = _labelled(view, place, Surrounding(view, place))
+        if span:
+            yield span
+
+
+def _named(rule: Rule, around: Surrounding, end: int) -> bool:
+    return around.phone(end) if rule.kind == "phone" else around.kind == rule.kind
+
+
+def _labelled(view: str, token: int, around: Surrounding) -> Span | None:
+    """Whatever follows a label for numbers without a shape."""
+    if around.kind == "postcode":
+        found = _POSTCODE.match(view, token)
+        return Span(token, found.end(), "postcode", "postcode by label", LABELLED) if found else None
+    if around.kind not in _VALUED:
+        return None
+    found = _VALUE.match(view, token)
+    if found is None:
+        return None
+    value = found.group()
+    digits = sum(char.isdigit() for char in value)
+    if digits < 3 or len(compact(value)) < 4 or len(value) > 40 or _YEAR.fullmatch(value):
+        return None
+    return Span(token, found.end(), around.kind, "by label", LABELLED)
+
+
+def _pair(view: str, token: int) -> int:
+    """The two or three letters before a token and a space, as in `AB 12 34 56 C` or `DE 123456789`."""
+    if token < 3 or view[token - 1] not in " -" or view[token - 2] not in _LETTERS:
+        return token
+    start = _token(view, token - 1)
+    return start if 1 <= token - 1 - start <= 3 else token
+
+
+def _lead(view: str, token: int) -> int:
+    """Where the letters joined by a hyphen before a token begin, as in `ABC-123456`; the token itself without them."""
+    if token < 2 or view[token - 1] not in "-_/" or view[token - 2] not in _LETTERS:
+        return token
+    start = _token(view, token - 1)
+    return start if token - 1 - start <= 8 and view[start:token].strip("-_/").isalpha() else token
+
+
+def _sign(view: str, place: int) -> int:
+    """Where a telephone number with its + and brackets begins."""
+    start = place
+    while start > 0 and place - start < 3 and view[start - 1] in "+(":
+        start -= 1
+    return start
+
+
+def _plate(view: str, place: int) -> int:
+    """The province sign of a plate, at most 5 characters before its first digit."""
+    for start in range(place - 1, max(-1, place - 7), -1):
+        if view[start] in china.PROVINCE_SIGNS:
+            return start
+    return -2
+
+
+def _state(view: str, place: int) -> int:
+    """The two capitals of a state before a ZIP code."""
+    start = place - 1
+    while start > 0 and place - start < 3 and view[start] in " ,":
+        start -= 1
+    return start - 1 if start > 0 and view[start].isupper() and start < place - 1 else -2
+
+
+_STARTS = {"sign": _sign, "plate": _plate, "state": _state}
