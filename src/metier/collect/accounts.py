@@ -50,6 +50,7 @@ ANY: Mapping[str, str] = {
     "encrypted": "a password-protected Office file",
     "too large": "larger than `collect.max_file_bytes`, packed or unpacked",
     "empty": "0 bytes, or an attachment of 0 bytes",
+    "nested too deep": "more than eight archives, compressed files and mails inside each other",
     "damaged": "a `.gz` file that ends too early, or a structure nested too deeply to be walked",
     "unreadable": "the system does not hand it out (rights, a broken link, a device)",
     "link": "a link to a folder that is read anyway",

@@ -16,7 +16,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-
 MAX_DEPTH = 8
 """Containers (archives, compressed files, mails) inside each other; the deepest that we met in real exports had 4."""
 
@@ -86,6 +85,8 @@ class Options:
     """Signatures of mails: keep or remove."""
     thread_groups: bool = False
     """Whether a mail's thread is its group."""
+    exclude: tuple[str, ...] = ()
+    """Names (globs) of members that are left out of archives."""
     budget: Budget = field(default_factory=Budget)
     progress: Progress | None = None
 

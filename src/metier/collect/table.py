@@ -22,6 +22,7 @@ from metier.collect.encoding import decode
 from metier.collect.reading import Options, Piece, Reading, Refusal, Unreadable
 from metier.registry import register
 
+BINARY = (b"PAR1",)  # how tables begin that are not text
 PEEK_BYTES = 4_000_000  # of a larger file only the beginning is looked at
 PEEK_ROWS = 200
 NO_TEXT = {"", "nan", "NaN", "NAN", "null", "NULL", "<NA>", "#N/A", "NaT"}

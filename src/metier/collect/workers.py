@@ -27,6 +27,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from types import ModuleType
 from typing import IO, Any
 
 from metier.collect.memory import limit_own, resident
@@ -39,6 +40,7 @@ SMALL = (
 PASSING = ("timed out", "crashed", "unreadable", "out of memory", "changed while reading")
 """Reasons of a reading that may go better another time: they depend on the machine and the moment, not on the bytes."""
 DEATHS = 10  # members of one archive that may break the reader before the rest is given up
+START = 60.0  # seconds that a process may need to start and import on a busy machine
 TICK = 0.1  # seconds between two looks at a worker's clock and memory
 WAITING = 64  # parts that wait for whoever asked; a worker that is ahead of that pauses
 COMMAND = "import sys; from metier.collect.workers import serve; serve(int(sys.argv[1]))"
@@ -119,11 +121,8 @@ def read_parts(
 
 def read_one(task: Task, progress: _Teller | None = None) -> Outcome:
     """Read one file here and now; every exception becomes an outcome."""
-    from metier.collect import readers
-
     try:
-        for module in task.modules:
-            importlib.import_module(module)
+        readers = _prepare(task)
         with open(task.path, "rb") as stream:
             data = stream.read()
         if task.sha256 and hashlib.sha256(data).hexdigest() != task.sha256:
@@ -151,7 +150,17 @@ def serve(memory: int = 0) -> None:
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
     while (task := _receive(sys.stdin.buffer)) is not None:
+        with contextlib.suppress(Exception):  # which read_one meets again, and tells
+            _prepare(task)
+        _send(out, None)  # the clock starts when everything is imported
         _send(out, Last(read_one(task, _Teller(out, task.skip))))
+
+
+def _prepare(task: Task) -> ModuleType:
+    """Import what reads."""
+    for module in task.modules:
+        importlib.import_module(module)
+    return importlib.import_module("metier.collect.readers")
 
 
 class _Teller:
@@ -241,9 +250,11 @@ class _Worker:
         process = self.process = self.process or self._start()
         assert process.stdin and process.stdout
         self.ended = ""
-        self.deadline = time.monotonic() + self.seconds
+        self.deadline = time.monotonic() + max(self.seconds, START)
         try:
             _send(process.stdin, task)
+            _receive(process.stdout)
+            self.deadline = time.monotonic() + self.seconds
             while (told := _receive(process.stdout)) is not None:
                 self.deadline = 0.0  # whoever asked may take their time
                 yield told
