@@ -262,7 +262,7 @@ def _work(stage: str, recipe: Recipe, context: Context) -> Callable[[Path], dict
         from metier.collect.stage import collect
 
         inputs = _inputs(recipe, context)
-        return lambda out: collect(recipe.collect, inputs, out, console)
+        return lambda out: collect(recipe.collect, inputs, out, console, recipe.engine)
     if stage == "prepare":
         from metier.prepare.stage import prepare
 
