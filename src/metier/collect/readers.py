@@ -14,7 +14,18 @@ import zipfile
 from dataclasses import replace
 
 from metier import registry
-from metier.collect import archive, docx, html, ics, mail, packed, pdf, table, text  # noqa: F401  (each registers itself)
+from metier.collect import (  # noqa: F401  (each registers itself)
+    archive,
+    docx,
+    html,
+    ics,
+    mail,
+    msg,
+    packed,
+    pdf,
+    table,
+    text,
+)
 from metier.collect.accounts import extensions
 from metier.collect.encoding import decode
 from metier.collect.reading import MAX_DEPTH, Options, Reading, Unreadable
@@ -31,7 +42,7 @@ HINTS = {
     "doc": "save it as .docx", "rtf": "save it as .docx", "odt": "save it as .docx", "wps": "save it as .docx",
     "xlsx": "save the sheet as .csv", "xls": "save the sheet as .csv", "ods": "save the sheet as .csv",
     "et": "save it as .csv",
-    "msg": "save the mail as .eml", "pst": "export the mails as .mbox or .eml",
+    "pst": "export the mails as .mbox or .eml",
     "ppt": "save it as .pdf", "pptx": "save it as .pdf", "7z": "unpack it",
     "rar": "unpack it",
     "png": "pictures need OCR first", "jpg": "pictures need OCR first", "jpeg": "pictures need OCR first",
@@ -40,6 +51,7 @@ HINTS = {
 TYPES = {"application/pdf": "pdf", "text/html": "html", "text/plain": "txt", "text/csv": "txt", "message/rfc822": "eml",
          "text/calendar": "ics", "application/zip": "zip", "application/x-tar": "tar",
          docx.MEDIA: "docx", "application/rtf": "rtf", "application/msword": "doc"}  # fmt: skip
+OUTLOOK = "__properties_version1.0".encode("utf-16-le")  # a stream that only Outlook's messages have
 PACKED = tuple(packed.SUFFIXES)
 OWN = (
     "text",
@@ -170,6 +182,8 @@ def _magic(kind: str, data: bytes, suffix: str) -> str:
         )
     if suffix and suffix in registry.names("reader") and suffix not in EXTENSIONS:
         return suffix
+    if kind == "ole" and OUTLOOK in data:
+        return "msg"
     if kind == "ole":
         raise _unsupported(suffix if suffix not in ("", *EXTENSIONS) else "doc")
     raise _unsupported(suffix if suffix and suffix not in EXTENSIONS else kind)
