@@ -9,6 +9,7 @@ Compressed files are opened here; archives have a reader. Not covered: RAR, 7z, 
 from __future__ import annotations
 
 import io
+import json
 import re
 import zipfile
 from dataclasses import replace
@@ -16,6 +17,7 @@ from dataclasses import replace
 from metier import registry
 from metier.collect import (  # noqa: F401  (each registers itself)
     archive,
+    conll,
     docx,
     html,
     ics,
@@ -100,6 +102,8 @@ def choose(data: bytes, name: str, tabular: bool = False) -> str:
     if looks == "html" and suffix not in ("csv", "tsv", "jsonl", "json", "eml", "mbox"):
         return "html"
     known = EXTENSIONS.get(suffix, "")
+    if not tabular and suffix in ("", "txt", "tsv", "tab") and (found := _columns(data)):
+        return found
     if tabular and known in ("", "text"):
         known = "table"
     if known:
@@ -144,6 +148,24 @@ def _looks(data: bytes) -> str:
     if lines and mail.HEADER.match(lines[0]) and len(names & usual) >= 2:
         return "mail"
     return ""
+
+
+def _columns(data: bytes) -> str:
+    """conll or table for a text whose lines show it: a tag at every line's end, or an object of JSON in every line."""
+    if conll.looks_tagged(data):
+        return "conll"
+    lines = data[:65536].split(b"\n")[:4]
+    whole = [line.strip() for line in (lines[:-1] if len(data) > 65536 else lines) if line.strip()]
+    return "table" if len(whole) > 1 and all(map(_is_object, whole)) else ""
+
+
+def _is_object(line: bytes) -> bool:
+    if not (line.startswith(b"{") and line.endswith(b"}")):
+        return False
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _plain(data: bytes) -> str:
