@@ -7,6 +7,7 @@ Not covered: addresses taken apart.
 
 from __future__ import annotations
 
+import email
 import email.utils
 import re
 from email.header import decode_header
@@ -44,6 +45,11 @@ def filename(item: Message) -> str:
         if value:
             return re.sub(r"[\x00-\x1f/\\!#]+", "_", _words(str(value))).strip()
     return ""
+
+
+def parse(text: str) -> Message:
+    """A block of headers as a message without a body."""
+    return email.message_from_string(text)
 
 
 def header(message: Message, name: str) -> str:

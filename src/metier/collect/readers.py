@@ -9,12 +9,25 @@ Compressed files are opened here; archives have a reader. Not covered: RAR, 7z, 
 from __future__ import annotations
 
 import io
+import json
 import re
 import zipfile
 from dataclasses import replace
 
 from metier import registry
-from metier.collect import archive, docx, html, ics, mail, packed, pdf, table, text  # noqa: F401  (each registers itself)
+from metier.collect import (  # noqa: F401  (each registers itself)
+    archive,
+    conll,
+    docx,
+    html,
+    ics,
+    mail,
+    msg,
+    packed,
+    pdf,
+    table,
+    text,
+)
 from metier.collect.accounts import extensions
 from metier.collect.encoding import decode
 from metier.collect.reading import MAX_DEPTH, Options, Reading, Unreadable
@@ -31,7 +44,7 @@ HINTS = {
     "doc": "save it as .docx", "rtf": "save it as .docx", "odt": "save it as .docx", "wps": "save it as .docx",
     "xlsx": "save the sheet as .csv", "xls": "save the sheet as .csv", "ods": "save the sheet as .csv",
     "et": "save it as .csv",
-    "msg": "save the mail as .eml", "pst": "export the mails as .mbox or .eml",
+    "pst": "export the mails as .mbox or .eml",
     "ppt": "save it as .pdf", "pptx": "save it as .pdf", "7z": "unpack it",
     "rar": "unpack it",
     "png": "pictures need OCR first", "jpg": "pictures need OCR first", "jpeg": "pictures need OCR first",
@@ -40,6 +53,7 @@ HINTS = {
 TYPES = {"application/pdf": "pdf", "text/html": "html", "text/plain": "txt", "text/csv": "txt", "message/rfc822": "eml",
          "text/calendar": "ics", "application/zip": "zip", "application/x-tar": "tar",
          docx.MEDIA: "docx", "application/rtf": "rtf", "application/msword": "doc"}  # fmt: skip
+OUTLOOK = "__properties_version1.0".encode("utf-16-le")  # a stream that only Outlook's messages have
 PACKED = tuple(packed.SUFFIXES)
 OWN = (
     "text",
@@ -88,6 +102,8 @@ def choose(data: bytes, name: str, tabular: bool = False) -> str:
     if looks == "html" and suffix not in ("csv", "tsv", "jsonl", "json", "eml", "mbox"):
         return "html"
     known = EXTENSIONS.get(suffix, "")
+    if not tabular and suffix in ("", "txt", "tsv", "tab") and (found := _columns(data)):
+        return found
     if tabular and known in ("", "text"):
         known = "table"
     if known:
@@ -134,6 +150,24 @@ def _looks(data: bytes) -> str:
     return ""
 
 
+def _columns(data: bytes) -> str:
+    """conll or table for a text whose lines show it: a tag at every line's end, or an object of JSON in every line."""
+    if conll.looks_tagged(data):
+        return "conll"
+    lines = data[:65536].split(b"\n")[:4]
+    whole = [line.strip() for line in (lines[:-1] if len(data) > 65536 else lines) if line.strip()]
+    return "table" if len(whole) > 1 and all(map(_is_object, whole)) else ""
+
+
+def _is_object(line: bytes) -> bool:
+    if not (line.startswith(b"{") and line.endswith(b"}")):
+        return False
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
 def _plain(data: bytes) -> str:
     """A file without extension: text if it decodes as such."""
     if data:
@@ -170,6 +204,8 @@ def _magic(kind: str, data: bytes, suffix: str) -> str:
         )
     if suffix and suffix in registry.names("reader") and suffix not in EXTENSIONS:
         return suffix
+    if kind == "ole" and OUTLOOK in data:
+        return "msg"
     if kind == "ole":
         raise _unsupported(suffix if suffix not in ("", *EXTENSIONS) else "doc")
     raise _unsupported(suffix if suffix and suffix not in EXTENSIONS else kind)
