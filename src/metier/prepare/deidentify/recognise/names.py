@@ -38,6 +38,11 @@ _OPENING = re.compile(
     rf"(?P<v>{_FULL})(?![\w@])"
 )
 _SURE_OPENING = re.compile("(?:[Dd]ear|name is|Signed by|signed by)")
+_CLOSING = re.compile(
+    r"(?:[Rr]egards|[Ss]incerely|[Bb]est|[Bb]est wishes|[Tt]hanks|[Tt]hank you|[Cc]heers|[Yy]ours truly|[Ff]aithfully|[Cc]ordially|[Rr]espectfully)"
+    rf"(?: yours)?,?[ ]*\n[ \n]{{0,4}}(?:(?:{_TITLES})\.?[ ])?(?P<v>{_FULL})[ ]*(?=\n|$)"
+)
+_TRANSCRIPT = re.compile(rf"(?m)^[\[(]?\d{{1,2}}:\d{{2}}(?::\d{{2}})?(?:[ ]?[AaPp][Mm])?[\])]?[ ](?P<v>{_FULL})(?=[ ]?(?:\([^()\n]{{1,40}}\))?:)")
 _SPEAKER = re.compile(rf"(?m)^[> ]{{0,3}}(?:[\[(][^\])\n]{{1,30}}[\])][ ]?)?(?P<v>{_FULL})(?=[ ]?(?:\([^()\n]{{1,40}}\))?:)")
 _PLAIN_NAME = re.compile(rf"(?<![A-Za-z])(?P<v>(?P<first>[A-Z][a-z]+)(?:[ ][A-Z]\.?)?[ ](?:(?:van|von|de|der|di|del|la)[ ])?{_PART}(?:-{_PART})?)(?![a-z])")
 _INVERTED = re.compile(rf"(?<![A-Za-z])(?P<v>(?P<last>{_PART}),[ ](?P<first>[A-Z][a-z]+)(?:[ ][A-Z]\.?)?)(?![a-z])")
@@ -57,6 +62,11 @@ _NO_NAME = frozenset(
     "buyer seller lessee lessor plaintiff defendant english chinese american british history diagnosis allergies medications plan "
     "assessment recommendation summary conclusion background".split()
 )
+
+# What speaks or signs without being a person.
+_CALLED = frozenset("customer support agent user system bot assistant operator admin service team representative rep client caller chat "
+                    "advisor helpdesk interviewer interviewee doctor patient nurse teacher student moderator host guest staff sales "
+                    "technician manager".split())  # fmt: skip
 
 # Chinese. A role or label, then the name; a colon makes it sure.
 _ROLES = (r"患者|病人|患儿|姓名|联系人|家属|主治医师|主管医师|经治医师|责任护士|主刀医师|医师签名|医生签名|护士签名|签名|签字|原告|被告人?|上诉人|"
@@ -120,32 +130,6 @@ def chinese(view: str) -> Iterator[Span]:
             yield Span(*found.span("v"), "person", "name with a dot", SHAPE)
 
 
-def _before_title(view: str, title: int) -> int | None:
-    """Where the name before a title begins: surname and up to two characters if a border stands before them, else the
-    surname alone."""
-    surnames = _surnames()
-    for size in (4, 3, 2):
-        start = title - size
-        name = view[max(0, start) : title]
-        surname = 2 if name[:2] in surnames else 1
-        border = start <= 0 or not "\u4e00" <= view[start - 1] <= "\u9fff" or view[start - 1] in _GOES_ON
-        if start < 0 or not border or name[:surname] not in surnames or not 1 <= size - surname <= 2:
-            continue
-        if name[0] not in _UNSURE and not any(char in _GOES_ON or not "\u4e00" <= char <= "\u9fff" for char in name[surname:]):
-            return start
-    if title >= 2 and view[title - 2 : title] in surnames:
-        return title - 2
-    last = view[title - 1] if title else ""
-    if last in surnames and last not in _UNSURE and view[title - 2 : title] != "主任":
-        return title - 1
-    return None
-
-
-@cache
-def _surnames() -> frozenset[str]:
-    return frozenset(words("surnames_zh"))
-
-
 def _given_end(view: str, start: int, sure: bool) -> int | None:
     """Where the given name ends: one or two characters, by what follows. sure: a colon or a space stands before it."""
     run = start
@@ -186,15 +170,6 @@ def _surnames() -> frozenset[str]:
     return frozenset(words("surnames_zh"))
 
 
-def _given_end(view: str, start: int, sure: bool) -> int | None:
-    """Where the given name ends: one or two characters, by what follows."""
-    if view[start] in _GOES_ON and not sure:
-        return None
-    two = start + 2 <= len(view) and "\u4e00" <= view[start + 1 : start + 2] <= "\u9fff" and view[start + 1] not in _GOES_ON
-    end = start + (2 if two else 1)
-    return end if two or end == len(view) or not "\u4e00" <= view[end] <= "\u9fff" or view[end] in _GOES_ON else start + 1
-
-
 def english(view: str) -> Iterator[Span]:
     """Titles, labels with a colon, greetings, speakers, and known first names before a capitalised word."""
     for found in _TITLED.finditer(view):
@@ -209,6 +184,9 @@ def english(view: str) -> Iterator[Span]:
         sure = _SURE_OPENING.search(view, found.start(), found.start("v"))
         if sure or found["v"].split()[0] in first_names():
             yield from _trimmed(view, found, "name after a greeting", CONTEXT)
+    for found in (*_CLOSING.finditer(view), *_TRANSCRIPT.finditer(view)):
+        if found["v"].split()[0].lower() not in _CALLED:
+            yield from _trimmed(view, found, "name under a letter or before a turn", CONTEXT)
     for pattern, rule in ((_SPEAKER, "speaker"), (_PLAIN_NAME, "known first name"), (_INVERTED, "family name, first name")):
         for found in pattern.finditer(view):
             first = found["first"] if "first" in pattern.groupindex else found["v"].split()[0]
