@@ -43,14 +43,14 @@ _LABEL_TAIL = re.compile(
 
 _STREET = (r"Street|St|Avenue|Ave|Av|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Dr|Court|Ct|Place|Pl|Terrace|Ter|Square|Sq|Circle|Cir|"
            r"Parkway|Pkwy|Highway|Hwy|Way|Close|Crescent|Cres|Gardens|Gdns|Mews|Row|Walk|Hill|Trail|Trl|Loop|Alley|Plaza|Plz|"
-           r"Expressway|Expy|Turnpike|Green|Grove|Rise|Quay|Wharf|Broadway|Parade|Vale|Yard|Pike|Run|Path|Crossing|Xing|Point|Heights")  # fmt: skip
+           r"Expressway|Expy|Turnpike|Green|Grove|Rise|Quay|Wharf|Broadway|Parade|Vale|Yard|Pike|Run|Path|Crossing|Xing|Point|Heights|Park")  # fmt: skip
 _WORD = r"(?:[A-Z][\w'.’-]{0,30}|[0-9]{1,3}(?:st|nd|rd|th)|of|the|de|la|le|du|des|del|von|der)"
 _APARTMENT = r"(?:[ ,]{1,3}\n?[ ]{0,4}(?:Apt|APT|Apartment|Suite|SUITE|Ste|STE|Unit|Flat|Floor|Room|Rm|#)\.?[ ]?#?[ ]?[A-Za-z0-9-]{1,6})?"
 _TOWN = (rf"(?:[ ]?[,\n][ ]{{0,4}}(?:[A-Z][\w'’-]{{1,24}}[ ]?){{1,4}})?(?:[ ]?[,\n]?[ ]{{0,4}}(?:{STATES})(?![A-Za-z]))?"
          rf"(?:[ ]?[,\n]?[ ]{{0,4}}(?:[0-9]{{5}}(?:-[0-9]{{4}})?(?![0-9])|(?:{POST_AREAS})[0-9][0-9A-Z]?[ ]?[0-9][A-Z]{{2}}(?![A-Za-z0-9])))?")  # fmt: skip
 _ENGLISH = re.compile(
     rf"(?<![0-9A-Za-z.,/$€£#-])(?:(?:Flat|Unit|Apt|Suite|Apartment)\.?[ ][0-9A-Z]{{1,5}},?[ ])?[0-9]{{1,6}}[A-Za-z]?(?:-[0-9]{{1,5}})?,?[ ]"
-    rf"(?:[NSEW]{{1,2}}\.?[ ])?(?:{_WORD}[ ]){{0,4}}?(?:(?:{_STREET})(?![A-Za-z])\.?)(?:[ ](?:[NSEW]{{1,2}}|North|South|East|West)(?![A-Za-z])\.?)?"
+    rf"(?:[NSEW]{{1,2}}\.?[ ])?(?:{_WORD}[ ]){{0,4}}(?:(?:{_STREET})(?![A-Za-z])\.?)(?:[ ](?:[NSEW]{{1,2}}|North|South|East|West)(?![A-Za-z])\.?)?"
     rf"{_APARTMENT}{_TOWN}"
 )
 _BOX = re.compile(

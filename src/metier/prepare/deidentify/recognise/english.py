@@ -58,7 +58,7 @@ RULES = (
          guarded=True, check=lambda number: 9 <= len(number.split("X")[0]) <= 12, weight=SHAPE),
     rule("phone", "pairs", r"(?<![0-9A-Za-z.,-]) 0\d (?P<s>[ .-]) \d\d (?P=s) \d\d (?P=s) \d\d (?P=s) \d\d" + _END,
          runs=(2, 2), weight=SHAPE + 2),
-    rule("phone", "by context", r"(?<![0-9A-Za-z.]) \+? \(? \+? \d{1,5} \)? (?: [-. /]{0,2} \(? \d{1,5} \)? ){1,6}" + _EXTENSION
+    rule("phone", "by context", r"(?<![0-9A-Za-z.]) (?! (?:19|20)\d\d [ ]? [-/] [ ]? (?:19|20)?\d\d (?!\d) ) \+? \(? \+? \d{1,5} \)? (?: [-. /]{0,2} \(? \d{1,5} \)? ){1,6}" + _EXTENSION
          + r"(?! [0-9] | [A-Za-z]{2} | [.,-]\d )", at="sign", context=True, runs=(1, 15),
          check=lambda number: 6 <= len(number.split("X")[0].split("E")[0]) <= 15, weight=LABELLED - 3),
 )  # fmt: skip

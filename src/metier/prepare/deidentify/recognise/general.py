@@ -42,9 +42,8 @@ _DOMAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9\-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9]
                      r"\.(?:[A-Za-z]{2,24}|xn--[A-Za-z0-9\-]{1,59})")  # fmt: skip
 _OTHER_DOMAIN = re.compile(r"[^\W_]+(?:[.\-][^\W_]+){0,6}\.[A-Za-z\u4e00-\u9fff]{2,12}")
 _LITERAL = re.compile(r"\[(?:IPv6:)?[0-9A-Fa-f.:]+\]")
-_URL = re.compile(
-    r"(?:[\u4e00-\u9fff]{1,12}\.(?:cn|com|net|中国|网址|公司))?[^\s<>\"'，。；：！？、（）《》“”【】「」\u4e00-\u9fff|\\^`{}\[\]]{0,2000}"
-)
+_HANDLE = re.compile(r"@[A-Za-z_][A-Za-z0-9_.]{1,30}[A-Za-z0-9_]")
+_URL = re.compile(r"(?:[\u4e00-\u9fff]{1,12}\.(?:cn|com|net|中国|网址|公司))?[^\s<>\"'，。；：！？、（）《》“”【】「」\u4e00-\u9fff|\\^`{}\[\]]{0,2000}")
 _URL_TAIL = ".,;:!?)*_'~"
 _WWW = re.compile(r"(?<![A-Za-z0-9.@])www\d?\.(?=[A-Za-z0-9-]+\.[A-Za-z])")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]{1,15}$")
@@ -56,7 +55,7 @@ _HEX_BEFORE = re.compile(r"[0-9A-Fa-f:]{1,40}$")
 def mail_at(view: str, place: int) -> Span | None:
     """The e-mail address around the `@` at `place`."""
     before = _LOCAL.search(view, max(0, place - 64), place)
-    after = _DOMAIN.match(view, place + 1) or _LITERAL.match(view, place + 1) or _OTHER_DOMAIN.match(view, place + 1)
+    after = (_DOMAIN.match(view, place + 1) or _LITERAL.match(view, place + 1) or _OTHER_DOMAIN.match(view, place + 1))
     if before is None or after is None:
         return None
     start = before.start()
@@ -65,6 +64,14 @@ def mail_at(view: str, place: int) -> Span | None:
     if start == place or _mention(view, start, place):
         return None
     return Span(start, after.end(), "email", "e-mail", SHAPE + 20)
+
+
+def handle_at(view: str, place: int) -> Span | None:
+    """A name that people go by on a network: @ with nothing before it, and a word."""
+    if place and (view[place - 1].isalnum() or view[place - 1] in "._-/"):
+        return None
+    found = _HANDLE.match(view, place)
+    return Span(*found.span(), "social", "handle", SHAPE) if found else None
 
 
 def _mention(view: str, start: int, place: int) -> bool:

@@ -25,13 +25,13 @@ ENGLISH: dict[str, str] = {
               r"\bsiren|\bsiret",
     "medical_record": r"\bmrn|medical record|patient(?: id| no| number|\s*#)|chart|hospital (?:no|number|id)|encounter|accession|"
                       r"admission (?:no|number|id)|visit (?:no|number|id)|health (?:card|record)|\bphn|\bchi",
-    "insurance": r"(?:policy|insurance|claim)(?=\s*(?:no\b|num|id\b|#|:|is\b))|member(?:ship)?(?: id| no| number|\s*#)|subscriber(?: id| no| number)?|"
+    "insurance": r"(?:policy|insurance|claim)(?: with| under)?(?=\s*(?:no\b|num|id\b|#|:|\(|is\b))|member(?:ship)?(?: id| no| number|\s*#)|subscriber(?: id| no| number)?|"
                  r"medicare|medicaid|beneficiary|health plan|group (?:id|no|number)|\bmbi|\bhicn",
     "card": r"(?:credit|debit|bank|payment|visa|master|amex|american express|maestro|discover)[ -]?card|"
             r"\bcard(?: no| number| ending(?: in| with)?)?|\bcc\b|\bcvv2?|\bcvc|\bpan",
     "account": r"account|\bacct|\ba/c|sort code|routing|\baba|\brtn|\biban|\bswift|\bbic\b|loan (?:no|number|id)",
     "person_number": r"(?:employee|staff|student|pupil|badge|personnel|customer|client|user|member|candidate|applicant|"
-                     r"matriculation|enrol?lment|roll)(?: id| no| number| code|\s*#)",
+                     r"matriculation|enrol?lment|roll|subscription)(?: id| no| number| code|\s*#)|\bid(?=\s*(?:[:#]|is\b|no\b|num))",
     "licence": r"\bnpi|\bdea|\bgmc|bar (?:no|number)|registration (?:no|number)|licen[cs]e|certificate (?:no|number)",
     "plate": r"(?:licen[cs]e|number|registration|vehicle) plate|plate(?: no| number)|vehicle reg\w*|\bvin|chassis",
     "case_number": r"(?:case|docket|cause|file|matter|court file)(?=\s*(?:no\b|number|id\b|#|:))",
@@ -39,7 +39,8 @@ ENGLISH: dict[str, str] = {
     "social": r"user ?name|\blogin|\bhandle|skype|telegram|whatsapp|wechat|\bqq|screen name|discord|snapchat|\bline id",
     "permit": r"residence permit|travel permit|\bvisa (?:no|number)|work permit|green card|\balien",
     "phone": r"phone|\btel\b|telephone|mobile|\bmob\b|\bcell\w*|\bfax|\bcall\b|calling|\bdial|\bring\b|\btext\b|\bsms\b|whatsapp|"
-             r"reach(?:ed)?|contact|hotline|messag\w+|answer(?:ing)?|pager|desk|\bph\b|home|office|work|direct|extension|number",
+             r"reach(?:ed)?|contact|hotline|messag\w+|answer(?:ing)?|pager|desk|\bph\b|home|office|work|direct|extension|"
+             r"(?:my|your|his|her|their|our|new|old|current|registered)(?: new)? number",
 }  # fmt: skip
 CHINESE: dict[str, str] = {
     "passport": r"护照",
@@ -95,6 +96,9 @@ _NEAR_EN = re.compile(
 )
 _AFTER_EN = re.compile(r"[ \\,(/-]{0,3}(?:office|fax|mobile|cell|home|work|desk|phone|ext\b|direct)")
 _AFTER_ZH = re.compile(r"[ (/-]{0,2}(?:微信同号|手机|电话|同微信|办公|宅|传真)")
+# A question for a number, and the turn that answers it: "your account number? [10:19] Customer: Yes, it's 987654321".
+_ASKED = re.compile(_borders(f"(?<![a-z])(?:{_either(ENGLISH)})(?:[ ](?:number|id|no\\.?))?[^\n?]{{0,40}}\\?"))
+_ANSWER = re.compile(r"(?:^|[ :,.])(?:yes|sure|ok(?:ay)?|of course)?[ ,.!]{0,3}(?:it'?s|it is|that'?s|here it is)[ :]{0,3}$")
 _HAN = re.compile("[\u4e00-\u9fff]")
 
 
@@ -122,6 +126,9 @@ class Surrounding:
             window = self._window()
             found = _ZH.search(window) if _HAN.search(window) else None
             found = found or _EN.search(window.lower())
+            if found is None and _ANSWER.search(window.lower()):
+                asked = list(_ASKED.finditer(self.view[max(0, self.start - 160) : self.start].rpartition("\n")[0].lower()))
+                found = asked[-1] if asked else None
             self._kind = found.lastgroup or "" if found else ""
             if self._kind in ("phone", "licence") and self.other:
                 self._kind = ""  # an order number, the number of a part

@@ -31,6 +31,8 @@ _VALUED = frozenset(
 )
 _YEAR = re.compile("(?:19|20)[0-9]{2}")
 _POSTCODE = re.compile(r"[A-Za-z]{0,2}[0-9][0-9A-Za-z]{1,9}(?:[ -][0-9][0-9A-Za-z]{1,3})?")
+_USERNAME = re.compile(r"(?<![A-Za-z])(?:[Uu]ser ?[Nn]ame|[Ll]ogin|[Hh]andle|[Ss]creen name|[Ss]kype|[Tt]elegram|[Ii]nstagram|[Tt]witter)"
+                       r"(?:[ ]?(?:ID|id|name))?(?:[ ]?(?:is|:))[ ]?@?(?P<v>[A-Za-z][-_.A-Za-z0-9]{1,30}[A-Za-z0-9])(?![A-Za-z0-9@])")  # fmt: skip
 _SOCIAL = re.compile(r"(?:微信号?|[Ww]e[Cc]hat|微博|抖音号?|(?<![A-Za-z])(?:vx|VX|wx|WX|V信|v信))[ ]?(?:号码?|ID|id)?[ ]?[:是为]?[ ]{0,2}"
                      r"(?P<v>[A-Za-z][-_A-Za-z0-9]{5,19})(?![A-Za-z0-9])")  # fmt: skip
 
@@ -42,7 +44,7 @@ def numbers(view: str) -> Iterator[Span]:
         place = found.start()
         char = view[place]
         if char == "@":
-            span = general.mail_at(view, place)
+            span = general.mail_at(view, place) or general.handle_at(view, place)
         elif char == ":":
             span = general.at_colon(view, place) if place >= url_end else None
             if span and span.kind == "url":
@@ -56,7 +58,7 @@ def numbers(view: str) -> Iterator[Span]:
             yield span
     if "www" in view:
         yield from general.www(view)
-    for found in _SOCIAL.finditer(view):
+    for found in (*_SOCIAL.finditer(view), *_USERNAME.finditer(view)):
         yield Span(*found.span("v"), "social", "social by label", LABELLED)
 
 
