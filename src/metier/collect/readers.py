@@ -15,7 +15,7 @@ import zlib
 from dataclasses import replace
 
 from metier import registry
-from metier.collect import docx, html, mail, pdf, table, text  # noqa: F401  (each registers itself)
+from metier.collect import docx, epub, html, mail, odf, office97, pdf, pptx, rtf, table, text, xlsx  # noqa: F401  (each registers itself)
 from metier.collect.accounts import extensions
 from metier.collect.encoding import decode
 from metier.collect.reading import Options, Reading, Unreadable
@@ -28,6 +28,14 @@ MAGIC = (
     (b"BZh", "bzip2"), (b"\xfd7zXZ\x00", "xz"), (b"\x28\xb5\x2f\xfd", "zstandard"), (b"RIFF", "riff"), (b"OggS", "ogg"),
     (b"ID3", "mp3"), (b"wOFF", "font"),
 )  # fmt: skip
+READ = {"table": "table", "rtf": "rtf"}  # kinds of MAGIC that a reader of ours takes
+# A zip package goes to the reader whose part it holds, or whose media type it names.
+PACKAGES = (
+    (r"word/document\d*\.xml", "docx"), (r"xl/workbook\d*\.xml", "xlsx"), (r"ppt/presentation\d*\.xml", "pptx"),
+    (r"xl/workbook\.bin", "office97"), (r"application/epub\+zip", "epub"),
+    (r"application/(vnd\.oasis\.opendocument|vnd\.sun\.xml|x-vnd\.oasis)", "odf"),
+)  # fmt: skip
+PACKAGED = {reader for _, reader in PACKAGES}
 HINTS = {
     "doc": "save it as .docx", "rtf": "save it as .docx", "odt": "save it as .docx", "wps": "save it as .docx",
     "xlsx": "save the sheet as .csv", "xls": "save the sheet as .csv", "ods": "save the sheet as .csv",
@@ -147,24 +155,28 @@ def _zip(data: bytes, suffix: str) -> str:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = archive.namelist()
-    except (zipfile.BadZipFile, ValueError, OSError):
-        names = []
-    if any(re.fullmatch(r"word/document\d*\.xml", name) for name in names):
-        return "docx"
-    if suffix in ("docx", "docm"):
-        return "docx"  # which will say what is wrong with it
+            kind = archive.read("mimetype")[:100].decode("ascii", "replace").strip() if "mimetype" in names else ""
+    except (zipfile.BadZipFile, zlib.error, ValueError, OSError, RuntimeError, NotImplementedError):
+        names, kind = [], ""
+    for pattern, reader in PACKAGES:
+        if re.match(pattern, kind) or any(re.fullmatch(pattern, name) for name in names):
+            return reader
+    if EXTENSIONS.get(suffix) in PACKAGED:
+        return EXTENSIONS[suffix]  # which will say what is wrong with it
     if suffix in registry.names("reader") and suffix not in EXTENSIONS:
         return suffix
     raise _unsupported(suffix or "zip")
 
 
 def _magic(kind: str, data: bytes, suffix: str) -> str:
-    if kind == "table":
-        return kind
+    if kind in READ:
+        return READ[kind]
     if kind == "ole" and "EncryptedPackage".encode("utf-16-le") in data:
         raise Unreadable(
             "encrypted", f"a password-protected Office file (.{suffix or 'docx'}); save a copy without one"
         )
+    if kind == "ole" and office97.recognise(data):
+        return "office97"
     if suffix and suffix in registry.names("reader") and suffix not in EXTENSIONS:
         return suffix
     if kind == "ole":

@@ -35,6 +35,8 @@ class Options:
     delimiter: str = ""
     reader: str = ""
     """Forced reader; empty: by content and extension."""
+    ocr: bool = True
+    """Recognise pictures and pages without a text layer."""
     attachments: bool = True
     max_bytes: int = 512 * 1024 * 1024
     """Limit on unpacked bytes."""
