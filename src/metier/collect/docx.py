@@ -181,8 +181,8 @@ def _table(table: Any, walk: _Walk) -> str:
         grid.append(cells + [_cell(cell, walk) for cell in _own(row, "tc", "tr")])
         marks.append({local(item) for item in properties})
     lines = []
-    for cells, mark in zip(spread(grid), marks, strict=True):
-        line = "\t".join(cells).rstrip()
+    for texts, mark in zip(spread(grid), marks, strict=True):
+        line = "\t".join(texts).rstrip()
         if "del" in mark:
             walk.counts["deletions"] += 1
             line = f"[deleted: {line}]"

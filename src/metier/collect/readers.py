@@ -15,7 +15,7 @@ import zlib
 from dataclasses import replace
 
 from metier import registry
-from metier.collect import docx, epub, html, mail, odf, office97, pdf, pptx, rtf, table, text, xlsx  # noqa: F401  (each registers itself)
+from metier.collect import docx, epub, html, image, mail, odf, office97, pdf, pptx, rtf, table, text, xlsx  # noqa: F401  (each registers itself)
 from metier.collect.accounts import extensions
 from metier.collect.encoding import decode
 from metier.collect.reading import Options, Reading, Unreadable
@@ -28,7 +28,8 @@ MAGIC = (
     (b"BZh", "bzip2"), (b"\xfd7zXZ\x00", "xz"), (b"\x28\xb5\x2f\xfd", "zstandard"), (b"RIFF", "riff"), (b"OggS", "ogg"),
     (b"ID3", "mp3"), (b"wOFF", "font"),
 )  # fmt: skip
-READ = {"table": "table", "rtf": "rtf"}  # kinds of MAGIC that a reader of ours takes
+READ = {"table": "table", "rtf": "rtf", "png": "image", "jpeg": "image", "gif": "image", "tiff": "image",
+        "bmp": "image"}  # fmt: skip  # kinds of MAGIC that a reader of ours takes
 # A zip package goes to the reader whose part it holds, or whose media type it names.
 PACKAGES = (
     (r"word/document\d*\.xml", "docx"), (r"xl/workbook\d*\.xml", "xlsx"), (r"ppt/presentation\d*\.xml", "pptx"),
@@ -37,17 +38,14 @@ PACKAGES = (
 )  # fmt: skip
 PACKAGED = {reader for _, reader in PACKAGES}
 HINTS = {
-    "doc": "save it as .docx", "rtf": "save it as .docx", "odt": "save it as .docx", "wps": "save it as .docx",
-    "xlsx": "save the sheet as .csv", "xls": "save the sheet as .csv", "ods": "save the sheet as .csv",
-    "et": "save it as .csv",
+    "wps": "save it as .docx", "et": "save it as .csv", "fodt": "save it as .odt", "fods": "save it as .ods",
     "msg": "save the mail as .eml", "pst": "export the mails as .mbox or .eml",
-    "ppt": "save it as .pdf", "pptx": "save it as .pdf", "zip": "unpack it into the folder", "7z": "unpack it",
-    "rar": "unpack it",
-    "png": "pictures need OCR first", "jpg": "pictures need OCR first", "jpeg": "pictures need OCR first",
-    "tiff": "pictures need OCR first", "tif": "pictures need OCR first", "heic": "pictures need OCR first",
+    "zip": "unpack it into the folder", "7z": "unpack it", "rar": "unpack it", "heic": "save it as .jpg",
 }  # fmt: skip
 TYPES = {"application/pdf": "pdf", "text/html": "html", "text/plain": "txt", "text/csv": "txt", "message/rfc822": "eml",
-         docx.MEDIA: "docx", "application/rtf": "rtf", "application/msword": "doc"}  # fmt: skip
+         docx.MEDIA: "docx", xlsx.MEDIA: "xlsx", pptx.MEDIA: "pptx", "application/rtf": "rtf", "text/rtf": "rtf",
+         "application/msword": "doc", "application/vnd.ms-excel": "xls", "application/vnd.ms-powerpoint": "ppt",
+         "application/epub+zip": "epub", "image/png": "png", "image/jpeg": "jpg", "image/tiff": "tiff"}  # fmt: skip
 OWN = (
     "text",
     "table",
@@ -89,6 +87,8 @@ def choose(data: bytes, name: str, tabular: bool = False) -> str:
     for magic, kind in MAGIC:
         if data.startswith(magic):
             return _magic(kind, data, suffix)
+    if (data[:4] == b"RIFF" and data[8:12] == b"WEBP") or (data[:2] == b"BM" and data[6:10] == bytes(4)):
+        return "image"
     if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypisom", b"ftypmp42"):
         raise _unsupported(suffix or "heic")
     looks = _looks(data)

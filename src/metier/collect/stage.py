@@ -99,7 +99,8 @@ def _read(config: CollectConfig, inputs: Inputs, console: Console) -> list[Readi
         source = config.sources[item.source]
         options = Options(
             columns=dict(source.columns), encoding=source.encoding, delimiter=source.delimiter, reader=source.reader,
-            attachments=config.attachments, max_bytes=config.max_file_bytes,
+            attachments=config.attachments, max_bytes=config.max_file_bytes, ocr=config.ocr,
+            max_ocr_pages=config.max_ocr_pages, keep_running=config.headers_and_footers == "keep",
         )  # fmt: skip
         tasks.append(Task(number, os.fspath(item.path), item.name, item.sha256, options, item.size, modules))
     with console.progress("reading", total=len(inputs.files), unit="files") as meter:

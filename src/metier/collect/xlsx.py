@@ -178,7 +178,8 @@ def _cells(book: _Book, name: str) -> tuple[str, list[str]]:
         except etree.XMLSyntaxError as error:
             raise Unreadable("damaged", f"{name} is not valid XML: {error}") from None
     columns = {column: at for at, column in enumerate(sorted(used))}
-    lines, before = [], 0
+    lines: list[str] = []
+    before = 0
     for number, cells in table:
         if lines and number > before + 1:
             lines.append("")
