@@ -39,15 +39,15 @@ def refused(data: bytes, name: str) -> tuple[str, str]:
 @pytest.mark.parametrize(("data", "name", "reader"), [
     (b"%PDF-1.7", "note.txt", "pdf"), (b"<!DOCTYPE html><p>x", "scan.pdf", "html"), (b"PAR1", "x.bin", "table"),
     (b"From: a@b\nSubject: x\n\nhi", "mail_17", "mail"), (b"just words", "README", "text"),
-    (b"a,b", "Export v1.2", "text"),
+    (b"a,b", "Export v1.2", "text"), (b"{\\rtf1 x}", "old.doc", "rtf"), (b"PK\x03\x04rest", "sheet.xlsx", "xlsx"),
 ])  # fmt: skip
 def test_content_before_extension(data: bytes, name: str, reader: str) -> None:
     assert readers.choose(data, name) == reader
 
 
 @pytest.mark.parametrize(("data", "name", "told"), [
-    (b"\x89PNG\r\n\x1a\n", "logo.png", ".png"), (b"PK\x03\x04rest", "sheet.xlsx", ".xlsx"),
-    (b"{\\rtf1", "old.doc", ".doc"), (b"\x00\x01\x02" * 99, "core", "no extension"),
+    (b"\x89PNG\r\n\x1a\n", "logo.png", ".png"), (b"PK\x03\x04rest", "app.jar", ".jar"),
+    (b"\x00\x01\x02" * 99, "core", "no extension"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "old.doc", "save it as .docx"),
     (b"<a/>", "style.xsl", ".xsl"), (b"\xff\xd8\xff", "photo.txt", "jpeg"),
 ])  # fmt: skip

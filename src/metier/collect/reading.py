@@ -72,6 +72,12 @@ class Options:
     delimiter: str = ""
     reader: str = ""
     """Forced reader; empty: by content and extension."""
+    ocr: bool = True
+    """Recognise pictures and pages without a text layer."""
+    max_ocr_pages: int = 40
+    """Pages of one file that are recognised; the others are refused."""
+    keep_running: bool = False
+    """Leave running headers, footers and page numbers in the text of a PDF."""
     attachments: bool = True
     max_bytes: int = 512 * 1024 * 1024
     """Limit on unpacked bytes."""
