@@ -175,7 +175,7 @@ def _inputs(recipe: Recipe, context: Context) -> Any:
     if context.inputs is None or context.inputs[0] != recipe.collect:
         from metier.collect.stage import find_inputs
 
-        context.inputs = recipe.collect, find_inputs(recipe.collect, context.base)
+        context.inputs = recipe.collect, find_inputs(recipe.collect, context.base, context.console)
     return context.inputs[1]
 
 

@@ -15,14 +15,14 @@ import zlib
 from dataclasses import replace
 
 from metier import registry
-from metier.collect import docx, html, mail, pdf, table, text  # noqa: F401  (each registers itself)
+from metier.collect import docx, html, mail, pdf, table, text, tfrecord  # noqa: F401  (each registers itself)
 from metier.collect.encoding import decode
 from metier.collect.reading import Options, Reading, Unreadable
 
 EXTENSIONS = {
     "txt": "text", "text": "text", "md": "text", "markdown": "text", "log": "text", "asc": "text",
     "csv": "table", "tsv": "table", "tab": "table", "jsonl": "table", "ndjson": "table", "json": "table",
-    "parquet": "table",
+    "parquet": "table", "tfrecord": "tfrecord", "tfrecords": "tfrecord",
     "html": "html", "htm": "html", "xhtml": "html", "shtml": "html", "pdf": "pdf", "docx": "docx", "docm": "docx",
     "eml": "mail", "mbox": "mail", "mbx": "mail",
 }  # fmt: skip
@@ -48,6 +48,7 @@ TYPES = {"application/pdf": "pdf", "text/html": "html", "text/plain": "txt", "te
 OWN = (
     "text",
     "table",
+    "tfrecord",
 )  # readers of our own code over Arrow and the standard library: they need no process of their own
 
 
@@ -86,6 +87,8 @@ def choose(data: bytes, name: str, tabular: bool = False) -> str:
     for magic, kind in MAGIC:
         if data.startswith(magic):
             return _magic(kind, data, suffix)
+    if tfrecord.looks(data):  # their names end in anything: "train.tfrecord-00000-of-00008"
+        return "tfrecord"
     if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypisom", b"ftypmp42"):
         raise _unsupported(suffix or "heic")
     looks = _looks(data)

@@ -25,7 +25,8 @@ PEEK_BYTES = 4_000_000  # of a larger file only the beginning is looked at
 PEEK_ROWS = 200
 NO_TEXT = {"", "nan", "NaN", "NAN", "null", "NULL", "<NA>", "#N/A", "NaT"}
 MEDIA = {"csv": "text/csv", "tsv": "text/tab-separated-values", "jsonl": "application/jsonl",
-         "json": "application/json", "parquet": "application/vnd.apache.parquet"}  # fmt: skip
+         "json": "application/json", "parquet": "application/vnd.apache.parquet",
+         "tfrecord": "application/x-tfrecord"}  # fmt: skip
 OWN_KEYS = (
     *roles.USUAL,
     "encoding",
@@ -78,7 +79,11 @@ class TablePreview:
 @register("reader", "table")
 def read(data: bytes, name: str, options: Options) -> Reading:
     """One piece a row. Unreadable: empty, undecodable, damaged, no text column. UserError: no such mapped column."""
-    frame = load(data, name, options)
+    return pieces(load(data, name, options), name, options)
+
+
+def pieces(frame: Frame, name: str, options: Options) -> Reading:
+    """The rows of a frame as pieces, by the roles of its columns; for readers of other tables too."""
     reading = Reading(warnings=[f"{name}: {text}" for text in frame.warnings])
     if not frame.rows:
         raise Unreadable("empty", "the table has no rows")
