@@ -140,8 +140,8 @@ def test_a_folder_of_tensorflow_datasets(run: Any, visits: Path) -> None:
         assert rejected == [] and len(documents) == 4
         by_text = {document["text"]: document["metadata"] for document in documents}
         assert by_text[TEXTS[1]] == {
-            "encoding": "utf-8", "label": "repair", "split": "train", "urgent": True, "minutes": [0], "vector": [1.0, 0.5],
-            "inner": {"note": "note 1"}, "steps": {"kind": ["a"], "what": ["call"]},
+            "encoding": "utf-8", "label": "repair", "split": "train", "urgent": True, "minutes": [0],
+            "vector": [1.0, 0.5], "inner": {"note": "note 1"}, "steps": {"kind": ["a"], "what": ["call"]},
         }  # fmt: skip
         assert by_text[TEXTS[2]]["label"] == "invoice" and by_text["who pays for the lamp"]["split"] == "test"
         assert any("left out: grid, picture" in text for text in summary["warnings"])

@@ -18,11 +18,11 @@ class SourceConfig(Section):
     """One place to read from: `path`, `sql`, `web` or `dataset`, exactly one of them."""
 
     path: str = execution("")
-    """File, folder or glob such as `mail/**/*.eml`, relative to the recipe file; or an address of a store or server, such
-    as `s3://bucket/letters/**/*.pdf`. `mirror:name` is looked up below METIER_DATA_MIRROR."""
+    """File, folder or glob such as `mail/**/*.eml`, relative to the recipe file; or an address of a store or server,
+    such as `s3://bucket/letters/**/*.pdf`. `mirror:name` is looked up below METIER_DATA_MIRROR."""
     storage_options: dict[str, object] = execution({})
-    """With an address in `path`: what its fsspec file system is told, such as `{endpoint_url: "http://store:9000"}`. Keys
-    and passwords are named as environment variables: `{secret: "${STORE_SECRET}"}`."""
+    """With an address in `path`: what its fsspec file system is told, such as `{endpoint_url: "http://store:9000"}`.
+    Keys and passwords are named as environment variables: `{secret: "${STORE_SECRET}"}`."""
     sql: SqlConfig | None = execution(None)
     """Rows of a SQL database."""
     web: WebConfig | None = execution(None)
@@ -77,8 +77,8 @@ class SourceConfig(Section):
             raise ValueError("a password is written out in `path`; name an environment variable: ${PASSWORD}")
         if written := list(literal_secrets(self.storage_options)):
             raise ValueError(
-                f"storage_options.{written[0]} is written out; a recipe is copied into every run, so name an environment "
-                "variable: ${NAME}"
+                f"storage_options.{written[0]} is written out; a recipe is copied into every run, so name an "
+                "environment variable: ${NAME}"
             )
         if self.storage_options and "://" not in self.path:
             raise ValueError("`storage_options` goes with an address in `path`, such as s3://bucket/folder")

@@ -47,6 +47,11 @@ class Input:
     read_as: str = ""
     declared: str = ""
 
+    @property
+    def file_name(self) -> str:
+        """The name by which the reader is chosen."""
+        return self.read_as or self.name
+
 
 @dataclass(frozen=True)
 class Inputs:

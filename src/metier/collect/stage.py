@@ -101,7 +101,7 @@ def _read(config: CollectConfig, inputs: Inputs, console: Console) -> list[Readi
             columns=dict(source.columns), encoding=source.encoding, delimiter=source.delimiter, reader=source.reader,
             attachments=config.attachments, max_bytes=config.max_file_bytes, declared=item.declared,
         )  # fmt: skip
-        tasks.append(Task(number, os.fspath(item.path), item.read_as or item.name, item.sha256, options, item.size, modules))
+        tasks.append(Task(number, os.fspath(item.path), item.file_name, item.sha256, options, item.size, modules))
     with console.progress("reading", total=len(inputs.files), unit="files") as meter:
         meter.advance(len(outcomes))
         mistakes: dict[int, UserError] = {}

@@ -2,8 +2,8 @@
 
 Purpose: a record is length, checksum of the length, bytes, checksum of the bytes; both checksums are checked, so a
 damaged record is refused with its offset and the next one is read. An example is a protocol buffer of six small message
-types, decoded here field by field. Packed files (GZIP as a whole, ZLIB) are opened. Each example becomes one row for the
-table reader. Own code because the readers on offer need TensorFlow or leave the checksums aside.
+types, decoded here field by field. Packed files (GZIP as a whole, ZLIB) are opened. Each example becomes one row for
+the table reader. Own code because the readers on offer need TensorFlow or leave the checksums aside.
 Sources: tensorflow/core/lib/io/record_writer.h (framing and mask), tensorflow/core/example/*.proto (messages),
 RFC 3720 appendix B.4 (CRC-32C).
 Not covered: other messages inside records; pictures and sound, whose bytes stay base64 text.
@@ -95,7 +95,9 @@ def records(data: bytes) -> Iterator[Record]:
             yield Record(offset, b"", f"the file ends within a record's head ({end - offset:,} bytes left)")
             return
         if masked(crc32c(head[:8])) != int.from_bytes(head[8:], "little"):
-            yield Record(offset, b"", f"the checksum of the length is wrong; the last {end - offset:,} bytes are not read")
+            yield Record(
+                offset, b"", f"the checksum of the length is wrong; the last {end - offset:,} bytes are not read"
+            )
             return
         start, length = offset + HEAD, int.from_bytes(head[:8], "little")
         if start + length + 4 > end:

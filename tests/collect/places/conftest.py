@@ -192,7 +192,12 @@ class Postgres:
         import psycopg
 
         with psycopg.connect(
-            host="127.0.0.1", port=self.port, user="postgres", password=self.password, dbname="postgres", autocommit=True
+            host="127.0.0.1",
+            port=self.port,
+            user="postgres",
+            password=self.password,
+            dbname="postgres",
+            autocommit=True,
         ) as connection:
             for statement in statements:
                 connection.execute(statement)  # type: ignore[call-overload]

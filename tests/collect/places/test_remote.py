@@ -19,7 +19,8 @@ from metier.errors import UserError
 
 pytest.importorskip("fsspec")
 LETTERS = {
-    "2024/a.txt": b"the first letter", "2024/deep/b.txt": "第二封信".encode(), "2024/c.csv": b"text\nrow one\nrow two\n",
+    "2024/a.txt": b"the first letter", "2024/deep/b.txt": "第二封信".encode(), 
+    "2024/c.csv": b"text\nrow one\nrow two\n",
     "2024/.hidden/x.txt": b"not for us", "2025/a.txt": b"another year", "2024/": b"",
 }  # fmt: skip
 
@@ -141,7 +142,7 @@ def test_a_file_of_a_web_server(site: Site, run: Any, tmp_path: Path) -> None:
     assert len(site.asked) == before  # its ETag had not changed
     with pytest.raises(UserError, match="does not list its files"):
         found(tmp_path, path=f"{site.address}/data/*.csv")
-    with pytest.raises(UserError, match="does not answer|no such file"):
+    with pytest.raises(UserError, match=r"does not answer|no such file"):
         found(tmp_path, path=f"{site.address}/data/none.csv")
 
 

@@ -97,7 +97,9 @@ def alone(path: Path) -> Iterator[None]:
     except UserError as error:
         if "making this artifact" not in error.what:
             raise
-        raise UserError("another process is fetching this right now", str(path), "wait for it, then run again") from None
+        raise UserError(
+            "another process is fetching this right now", str(path), "wait for it, then run again"
+        ) from None
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ only lead to them. So each of these sections as a whole is `execution` where `So
 
 from __future__ import annotations
 
+import codecs
 import re
 from urllib.parse import urlsplit
 
@@ -33,8 +34,10 @@ class SqlConfig(Section):
     columns: tuple[str, ...] = ()
     """With `table`: which columns; empty: all."""
     order_by: tuple[str, ...] = ()
-    """Columns that give every row its place, best a unique key; empty: the ORDER BY of the query, or the table's primary
-    key."""
+    """Columns that give every row its place, best a unique key; empty: the ORDER BY of the query, or the table's
+    primary key."""
+    encoding: str = ""
+    """Encoding of text that is not UTF-8, such as `gb18030` (SQLite and SQL_ASCII databases hold any bytes)."""
     rows_per_file: int = Field(50_000, gt=0)
     """Rows in one file of the snapshot; a row is called `cases-00001.jsonl#17`."""
     fetch_rows: int = Field(2_000, gt=0)
@@ -46,6 +49,14 @@ class SqlConfig(Section):
     @classmethod
     def _one_is_a_list(cls, value: object) -> object:
         return [value] if isinstance(value, str) else value
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str) -> str:
+        try:
+            return codecs.lookup(value).name if value else ""
+        except LookupError:
+            raise ValueError("there is no encoding of that name") from None
 
     @model_validator(mode="after")
     def _consistent(self) -> SqlConfig:

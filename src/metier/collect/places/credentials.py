@@ -64,7 +64,7 @@ def without_credentials(address: str) -> str:
     query = parts.query
     if any(SECRET_KEY.search(name) for name, _ in pairs):
         query = urllib.parse.urlencode([(name, value) for name, value in pairs if not SECRET_KEY.search(name)])
-    return urllib.parse.urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, query, ""))
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" + (f"?{query}" if query else "")
 
 
 def literal_in_address(address: str) -> bool:

@@ -33,7 +33,7 @@ def fetch(
     if source.sql:
         from metier.collect.places import sql
 
-        return sql.fetch(source.sql, source.refresh, source.encoding, base, console), False
+        return sql.fetch(source.sql, source.refresh, base, console), False
     if source.web:
         from metier.collect.places import web
 

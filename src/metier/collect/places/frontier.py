@@ -79,8 +79,8 @@ class Frontier:
     def add(self, address: str, kind: str, depth: int) -> None:
         """An address to ask for, unless it is known; one that was skipped before is asked for now."""
         self.base.execute(
-            "insert into pages (address, kind, depth, state) values (?, ?, ?, 'waiting') on conflict (address) do update "
-            "set state = 'waiting', depth = excluded.depth, reason = '' where state = 'skipped'",
+            "insert into pages (address, kind, depth, state) values (?, ?, ?, 'waiting') on conflict (address) "
+            "do update set state = 'waiting', depth = excluded.depth, reason = '' where state = 'skipped'",
             (address, kind, depth),
         )
 

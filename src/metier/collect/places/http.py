@@ -74,8 +74,8 @@ class Client:
         seconds = self.config.timeout_seconds
         try:
             reply = self._pool(address).request(
-                "GET", address, headers={**self.headers, **headers}, redirect=False, retries=False, preload_content=False,
-                timeout=self.library.Timeout(connect=seconds, read=seconds),
+                "GET", address, headers={**self.headers, **headers}, redirect=False, retries=False,
+                preload_content=False, timeout=self.library.Timeout(connect=seconds, read=seconds),
             )  # fmt: skip
         except (errors.TimeoutError, TimeoutError):
             return Answer(problem="timed out", detail=f"no answer within {seconds:.0f} s")
@@ -106,16 +106,20 @@ class Client:
         if kind and not wanted(kind):
             return Answer(**base, problem="unsupported format", detail=f"{kind} is not in `web.types`")
         size = reply.headers.get("Content-Length", "")
-        too_large = {"problem": "too large", "detail": f"more than {self.limit:,} bytes (collect.max_file_bytes)"}
+        too_large = Answer(
+            **base, problem="too large", detail=f"more than {self.limit:,} bytes (collect.max_file_bytes)"
+        )
         if size.isdigit() and int(size) > self.limit:
-            return Answer(**base, **too_large)
+            return too_large
         parts, total, end = [], 0, time.monotonic() + DRIP * self.config.timeout_seconds
         for block in reply.stream(BLOCK, decode_content=True):
             total += len(block)
             if total > self.limit:
-                return Answer(**base, **too_large)
+                return too_large
             if time.monotonic() > end:
-                return Answer(problem="timed out", detail=f"still coming after {DRIP * self.config.timeout_seconds:.0f} s")
+                return Answer(
+                    problem="timed out", detail=f"still coming after {DRIP * self.config.timeout_seconds:.0f} s"
+                )
             parts.append(block)
         return Answer(**base, body=b"".join(parts))
 

@@ -1,8 +1,8 @@
 """Data sets of the Hugging Face Hub, by name, through the library `datasets`.
 
-Purpose: the library finds, fetches and decodes a set; its rows go into a snapshot in the cache, and from then on neither
-the library nor the net is needed. No code of a data set is run: the library does not do so any more, and nothing here
-asks for it. Labels come as their names. Splits are told apart by a column `split`.
+Purpose: the library finds, fetches and decodes a set; its rows go into a snapshot in the cache, and from then on
+neither the library nor the net is needed. No code of a data set is run: the library does not do so any more, and
+nothing here asks for it. Labels come as their names. Splits are told apart by a column `split`.
 Trade-off: the set is on the disk twice, in the library's cache and in ours.
 Not covered: streaming of sets that are larger than the disk; pictures and sound.
 """
@@ -80,7 +80,11 @@ def _told(error: Exception, config: DatasetConfig, where: str) -> UserError:
     text = " ".join(lines)[:400]
     offline = os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0")
     kind = type(error).__name__
-    if offline or isinstance(error, (ConnectionError, TimeoutError)) or kind in ("OfflineModeIsEnabled", "ConnectError"):
+    if (
+        offline
+        or isinstance(error, (ConnectionError, TimeoutError))
+        or kind in ("OfflineModeIsEnabled", "ConnectError")
+    ):
         why = "HF_HUB_OFFLINE forbids the network" if offline else "the Hub does not answer"
         return UserError(
             f"the data set cannot be fetched: {why}", where,

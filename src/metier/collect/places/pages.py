@@ -16,6 +16,7 @@ from collections.abc import Iterable
 
 from metier.collect.encoding import known
 from metier.collect.html import decode_html
+from metier.collect.reading import Unreadable
 from metier.errors import need
 
 MOST_LINKS = 10_000  # of one page; more is a trap
@@ -88,7 +89,10 @@ def wanted(address: str, allow: Iterable[str], deny: Iterable[str]) -> bool:
 def links(data: bytes, declared: str, address: str) -> list[str]:
     """The addresses that a page links to, in its order, each once."""
     lxml_html = need("lxml.html", "web")
-    text, encoding, _ = decode_html(data, "", declared)
+    try:
+        text, encoding, _ = decode_html(data, "", declared)
+    except Unreadable:  # which the reader will say of this page
+        return []
     if not text.strip():
         return []
     parser = lxml_html.HTMLParser(no_network=True, remove_comments=True, huge_tree=False)
@@ -117,7 +121,8 @@ def sitemap(data: bytes) -> tuple[list[str], list[str]]:
     root = etree.fromstring(data, parser=parser)
     if root is None:
         raise ValueError("no XML")
-    pages, maps = [], []
+    pages: list[str] = []
+    maps: list[str] = []
     for entry in root:
         place = next((child.text for child in entry if _local(child) == "loc" and child.text), "")
         if place and _local(entry) in ("url", "sitemap"):

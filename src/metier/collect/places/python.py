@@ -2,7 +2,7 @@
 
 Purpose: what already exists in Python becomes a folder of JSON Lines that a recipe names like any other
 (`path: rows/`), so that a model can be traced to bytes rather than to a program that may do something else tomorrow.
-An item that cannot be read is counted, by its position, and ends in the rejected table of the run that reads the folder.
+An item that cannot be read is counted, by its position, and ends in the rejected table of the run that reads it.
 Not covered: going back from the folder to the data set.
 """
 
@@ -33,15 +33,16 @@ class Written:
 
 
 def from_python(
-    data: Any, out: str | Path, columns: Mapping[str, str] | None = None, fields: Sequence[str] = (), name: str = "rows",
-    console: Console | None = None,
+    data: Any, out: str | Path, columns: Mapping[str, str] | None = None, fields: Sequence[str] = (),
+    name: str = "rows", console: Console | None = None,
 ) -> Written:  # fmt: skip
     """Write the rows of `data` into the folder `out`, which a recipe then reads with `path: out`.
 
     data: a `torch.utils.data` Dataset, IterableDataset or DataLoader (its batches are taken apart), or any iterable.
     Items are mappings, named tuples, texts, or tuples whose parts `fields` names; tensors and numpy values become
-    numbers and lists. columns: role -> key, such as `{"text": "narrative", "label": "intent"}`; the row is written under
-    the role's name. UserError: `out` holds something else, the iterator broke off, items of no usable kind.
+    numbers and lists. columns: role -> key, such as `{"text": "narrative", "label": "intent"}`; the value is
+    written under the role's name. UserError: `out` holds something else, the iterator broke off, items of no usable
+    kind.
     """
     roles = dict(columns or {})
     for role in roles:
@@ -68,7 +69,9 @@ def from_python(
                     writer.refuse(f"#{number}", "unreadable item", problem)
         if not writer.rows:
             first = writer.refused[0]["detail"] if writer.refused else "it gives no items"
-            raise UserError(f"no row came out of the data: {first}", "from_python", "items are mappings, or name `fields`")
+            raise UserError(
+                f"no row came out of the data: {first}", "from_python", "items are mappings, or name `fields`"
+            )
         writer.finish()
     return Written(folder, writer.rows, len(writer.refused))
 
@@ -102,7 +105,9 @@ def _iterated(data: Iterable[Any]) -> Iterator[tuple[Any, str]]:
         except Exception as error:
             errors, last = errors + 1, f"{type(error).__name__}: {str(error)[:300]}"
             if errors > MOST_ERRORS:
-                raise UserError(f"the data failed {errors:,} times in a row: {last}", "from_python", "mend it") from error
+                raise UserError(
+                    f"the data failed {errors:,} times in a row: {last}", "from_python", "mend it"
+                ) from error
             yield None, last
             continue
         if item is _END:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
-import hashlib
 import json
 import re
 import time
@@ -37,8 +36,8 @@ PAUSE = 0.5  # seconds before the second try, doubled each time
 SECONDS = 60.0  # without a byte
 AT_ONCE = 8  # objects on their way, where the file system can do that
 GIVE_UP = 20  # objects in a row that could not be fetched: the store is away, and asking on helps nobody
-VERSION = ("ETag", "etag", "md5Hash", "content_md5", "Content-MD5", "checksum", "generation", "VersionId", "Last-Modified",
-           "LastModified", "last_modified", "updated", "mtime", "modify", "created")  # fmt: skip
+VERSION = ("ETag", "etag", "md5Hash", "content_md5", "Content-MD5", "checksum", "generation", "VersionId",
+           "Last-Modified", "LastModified", "last_modified", "updated", "mtime", "modify", "created")  # fmt: skip
 # Protocol -> package that fsspec needs for it, where Metier's extra `remote` does not bring it.
 PACKAGES = {"gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs", "abfss": "adlfs", "adl": "adlfs",
             "sftp": "paramiko", "ssh": "paramiko", "smb": "smbprotocol", "hdfs": "pyarrow", "oss": "ossfs",
@@ -156,7 +155,9 @@ def _split(address: str, protocol: str) -> tuple[str, str]:
     if first is None:
         return address, ""
     if first == 0 and protocol not in ("memory", "file"):
-        raise UserError("the bucket or host has to be named", without_credentials(address), "write it without wildcards")
+        raise UserError(
+            "the bucket or host has to be named", without_credentials(address), "write it without wildcards"
+        )
     return f"{scheme}://{'/'.join(parts[:first])}", "/".join(parts[first:])
 
 
@@ -220,7 +221,9 @@ def _fetch_all(system: Any, objects: list[_Object], where: str, limit: int, cons
 
 def _fetch(system: Any, thing: _Object, where: str, limit: int) -> Item:
     if thing.size is not None and thing.size > limit:
-        return Item(thing.name, problem="too large", detail=f"{thing.size:,} bytes; collect.max_file_bytes is {limit:,}")
+        return Item(
+            thing.name, problem="too large", detail=f"{thing.size:,} bytes; collect.max_file_bytes is {limit:,}"
+        )
     key = tables.digest(str(getattr(system, "protocol", "")), where, thing.key, thing.version)
     known = cache.folder("remote") / f"{key}.json"
     if thing.version and known.is_file():
@@ -318,7 +321,9 @@ def _patiently(work: Callable[[], Any]) -> Any:
 def _told(where: str, path: str) -> Iterator[None]:
     """Errors of a listing as UserErrors: nothing was read yet, so nothing can be counted."""
     protocol = path.partition("://")[0].lower()
-    login = LOGIN.get({"s3a": "s3", "gcs": "gs", "abfs": "az", "abfss": "az"}.get(protocol, protocol), "check the login")
+    login = LOGIN.get(
+        {"s3a": "s3", "gcs": "gs", "abfs": "az", "abfss": "az"}.get(protocol, protocol), "check the login"
+    )
     try:
         yield
     except UserError:
@@ -326,11 +331,11 @@ def _told(where: str, path: str) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, PermissionError) or "Credential" in type(error).__name__ or "credential" in str(error):
             raise UserError(f"this place wants credentials, or other ones: {_short(error)}", where, login) from None
-        raise UserError(f"this place does not answer: {_short(error)}", where, "check the address and the net") from None
+        raise UserError(
+            f"this place does not answer: {_short(error)}", where, "check the address and the net"
+        ) from None
 
 
 def _short(error: BaseException) -> str:
     lines = scrub(error).strip().splitlines()
     return (lines[0][:300] if lines else "") or type(error).__name__
-
-

@@ -21,7 +21,14 @@ from metier.collect.places.found import Found
 from metier.console import Console
 from metier.errors import UserError
 
-BESIDE = (".json", ".lock", ".md", ".arrow", ".py", ".gitattributes")  # what may lie beside Arrow files in such a folder
+BESIDE = (
+    ".json",
+    ".lock",
+    ".md",
+    ".arrow",
+    ".py",
+    ".gitattributes",
+)  # what may lie beside Arrow files in such a folder
 
 
 def recognised(folder: Path) -> bool:
@@ -86,7 +93,9 @@ def _copy(path: Path, split: str, out: snapshot.Writer) -> None:
                     number += 1
                     add(out, row, known, split, f"/{path.name}#{number}")
     except (pa.ArrowException, OSError, ValueError) as error:
-        out.refuse(f"/{path.name}", "damaged", f"not readable as Arrow after {number:,} rows: {str(error).splitlines()[0]}")
+        out.refuse(
+            f"/{path.name}", "damaged", f"not readable as Arrow after {number:,} rows: {str(error).splitlines()[0]}"
+        )
 
 
 def add(out: snapshot.Writer, row: dict[str, Any], known: dict[str, Any], split: str, part: str) -> None:
@@ -100,13 +109,13 @@ def add(out: snapshot.Writer, row: dict[str, Any], known: dict[str, Any], split:
         out.refuse(part, "unreadable row", str(error)[:300])
 
 
-def _open(source: Any) -> Iterator[Any]:
+def _open(source: Any) -> Any:
     """The batches of an Arrow stream, or of an Arrow file, with `schema`."""
     import pyarrow as pa
 
     if source.read(6) != b"ARROW1":
         source.seek(0)
-        return pa.ipc.open_stream(source)  # type: ignore[no-any-return]
+        return pa.ipc.open_stream(source)
     source.seek(0)
     return _FileReader(pa.ipc.open_file(source))
 
@@ -130,7 +139,9 @@ class _FileReader:
 def _below(folder: Path, name: str) -> Path:
     path = folder / name
     if not name or Path(name).name != name or not path.exists():
-        raise UserError(f"the saved data set names '{name}', which is not there", str(folder), "copy the folder as a whole")
+        raise UserError(
+            f"the saved data set names '{name}', which is not there", str(folder), "copy the folder as a whole"
+        )
     return path
 
 
@@ -138,7 +149,9 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(f"this file of a saved data set cannot be read: {error}", str(path), "save the set again") from None
+        raise UserError(
+            f"this file of a saved data set cannot be read: {error}", str(path), "save the set again"
+        ) from None
     if not isinstance(found, dict):
         raise UserError("this file of a saved data set is no object", str(path), "save the set again")
     return found

@@ -119,7 +119,9 @@ def load(folder: Path) -> Found | None:
             return None
         refused = [Item(f"{record['name']}{item['part']}", problem=item["reason"], detail=item["detail"])
                    for item in record["refused"]]  # fmt: skip
-        return Found([*(Item(name, path, sha) for path, name, sha in files), *refused], warnings=list(record["warnings"]))
+        return Found(
+            [*(Item(name, path, sha) for path, name, sha in files), *refused], warnings=list(record["warnings"])
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -40,15 +40,15 @@ DRIVERS = {
 AS_TEXT = ("date", "timestamp", "timestamptz", "time", "timetz", "interval")
 
 
-def fetch(config: SqlConfig, refresh: bool, encoding: str, base: Path, console: Console) -> Found:
+def fetch(config: SqlConfig, refresh: bool, base: Path, console: Console) -> Found:
     """The rows as the files of a snapshot: the one in the cache, or a new one.
 
-    encoding: of text that is not UTF-8 (SQLite and SQL_ASCII hold any bytes). base: where relative paths begin.
+    base: where relative paths begin. UserError: no such database or table, no order, no rows, a wrong login.
     """
     name = re.sub(r"[^\w-]+", "_", config.table).strip("_") or "query"
     shown = without_credentials(config.url)
     file = _sqlite_file(config, base)
-    asked = {"url": shown, "encoding": encoding, "bytes": _bytes(file)} | config.model_dump(
+    asked = {"url": shown, "bytes": _bytes(file)} | config.model_dump(
         mode="json", exclude={"url", "fetch_rows", "timeout_seconds"}
     )  # fmt: skip
     folder = cache.folder("snapshots") / tables.digest("sql", canonical(asked))
@@ -57,8 +57,10 @@ def fetch(config: SqlConfig, refresh: bool, encoding: str, base: Path, console: 
             return found
         if file is None:
             cache.need_network("this database", shown)
-        with snapshot.Writer(folder, name, f"{shown}, {config.table or 'a query'}", config.rows_per_file, encoding) as out:
-            _copy(config, file, encoding, out, console)
+        with snapshot.Writer(
+            folder, name, f"{shown}, {config.table or 'a query'}", config.rows_per_file, config.encoding
+        ) as out:
+            _copy(config, file, out, console)
             out.finish()
     found = snapshot.load(folder)
     assert found is not None
@@ -67,10 +69,10 @@ def fetch(config: SqlConfig, refresh: bool, encoding: str, base: Path, console: 
     return found
 
 
-def _copy(config: SqlConfig, file: Path | None, encoding: str, out: snapshot.Writer, console: Console) -> None:
+def _copy(config: SqlConfig, file: Path | None, out: snapshot.Writer, console: Console) -> None:
     shown = without_credentials(config.url)
     sqlalchemy = need("sqlalchemy", "sql")
-    engine = _engine(config, file, encoding)
+    engine = _engine(config, file)
     try:
         with engine.connect() as connection, contextlib.closing(connection.begin()) as transaction:
             _read_only(connection)
@@ -80,9 +82,6 @@ def _copy(config: SqlConfig, file: Path | None, encoding: str, out: snapshot.Wri
             with console.progress(f"reading {out.name} of {shown}", total=None, unit="rows") as meter:
                 _rows(result, order, out, meter)
             transaction.rollback()  # nothing was meant to change
-    except sqlalchemy.exc.NoSuchModuleError as error:
-        raise UserError(f"SQLAlchemy knows no such database: {error}", shown,
-                        "write postgresql://, mysql://, sqlite:///, ...") from None  # fmt: skip
     except (sqlalchemy.exc.SQLAlchemyError, sqlite3.Error, OSError, UnicodeError) as error:
         raise UserError(f"the database says: {_reason(error)}", shown,
                         "check the address, the login and the query") from None  # fmt: skip
@@ -92,7 +91,7 @@ def _copy(config: SqlConfig, file: Path | None, encoding: str, out: snapshot.Wri
 
 def _rows(result: Any, order: Sequence[str], out: snapshot.Writer, meter: Any) -> None:
     """Every row into the snapshot; a row with a value that has no plain form is refused."""
-    names = _unique([str(name) for name in result.keys()])
+    names = _unique(list(map(str, result.keys())))
     keys = [names.index(column) for column in order if column in names]
     number = ties = 0
     last: list[Any] | None = None
@@ -108,16 +107,16 @@ def _rows(result: Any, order: Sequence[str], out: snapshot.Writer, meter: Any) -
             last = place
         meter.advance(len(batch))
     if ties:
-        out.warnings.append(f"{out.name}: {ties:,} rows have the same {', '.join(order)} as the row before; their order may "
-                            "differ the next time; order by a unique key")  # fmt: skip
+        out.warnings.append(f"{out.name}: {ties:,} rows have the same {', '.join(order)} as the row before; their "
+                            "order may differ the next time; order by a unique key")  # fmt: skip
 
 
-def _engine(config: SqlConfig, file: Path | None, encoding: str) -> Any:
+def _engine(config: SqlConfig, file: Path | None) -> Any:
     """An engine without a pool whose connections can only read, as far as the database lets us say so."""
     sqlalchemy = need("sqlalchemy", "sql")
     if file is not None:
         return sqlalchemy.create_engine(
-            "sqlite://", creator=lambda: _sqlite(file, encoding, config.timeout_seconds), poolclass=sqlalchemy.pool.NullPool
+            "sqlite://", creator=lambda: _sqlite(file, config), poolclass=sqlalchemy.pool.NullPool
         )
     where = "collect.sources: sql.url"
     try:
@@ -140,6 +139,9 @@ def _engine(config: SqlConfig, file: Path | None, encoding: str) -> Any:
                 "pymysql": {"connect_timeout": max(1, round(config.timeout_seconds))}}.get(driver, {})  # fmt: skip
     try:
         return sqlalchemy.create_engine(url, poolclass=sqlalchemy.pool.NullPool, connect_args=patience)
+    except sqlalchemy.exc.NoSuchModuleError as error:
+        raise UserError(f"SQLAlchemy knows no such database: {error}", without_credentials(config.url),
+                        "write postgresql://, mysql://, sqlite:///, ...") from None  # fmt: skip
     except ModuleNotFoundError as error:
         raise UserError(f"the package '{error.name}' is not installed", f"needed to read {dialect}",
                         f"pip install {error.name}") from None  # fmt: skip
@@ -153,7 +155,7 @@ def _read_only(connection: Any) -> None:
         connection.exec_driver_sql("SET LOCAL DateStyle TO 'ISO'")
         connection.exec_driver_sql("SET LOCAL IntervalStyle TO 'iso_8601'")
         driver = connection.connection.driver_connection
-        if type(driver).__module__.startswith("psycopg."):
+        if type(driver).__module__.partition(".")[0] == "psycopg":
             from psycopg.types.string import TextLoader
 
             class Times(TextLoader):
@@ -179,8 +181,8 @@ def _statement(config: SqlConfig, connection: Any, shown: str) -> tuple[str, lis
             return f"SELECT * FROM ({query}) AS metier_rows ORDER BY {order}".replace(":", r"\:"), list(config.order_by)
         if not re.search(r"\border\s+by\b", bare, re.I):
             raise UserError(
-                "the query has no ORDER BY, so its rows would come in an order of the moment", "collect.sources: sql.query",
-                "add `ORDER BY` a unique key, or name it in `order_by`",
+                "the query has no ORDER BY, so its rows would come in an order of the moment",
+                "collect.sources: sql.query", "add `ORDER BY` a unique key, or name it in `order_by`",
             )  # fmt: skip
         return query.replace(":", r"\:"), []
     keys = list(config.order_by) or _primary_key(connection, config.table)
@@ -200,7 +202,9 @@ def _primary_key(connection: Any, table: str) -> list[str]:
     except sqlalchemy.exc.NoSuchTableError:
         names = sqlalchemy.inspect(connection).get_table_names(schema=schema or None)
         listed = ", ".join(sorted(names)[:20]) or "no tables"
-        raise UserError(f"there is no table called {table}", "collect.sources: sql.table", f"it has: {listed}") from None
+        raise UserError(
+            f"there is no table called {table}", "collect.sources: sql.table", f"it has: {listed}"
+        ) from None
     return list(found.get("constrained_columns") or ())
 
 
@@ -219,7 +223,9 @@ def _sqlite_file(config: SqlConfig, base: Path) -> Path | None:
     name = expand(urllib.parse.unquote(config.url.partition("://")[2].partition("?")[0].removeprefix("/")), "sql.url")
     path = (base / Path(name).expanduser()).absolute()
     if not name or not path.is_file():
-        raise UserError("there is no such SQLite file", str(path), "write sqlite:///folder/file.db, relative to the recipe")
+        raise UserError(
+            "there is no such SQLite file", str(path), "write sqlite:///folder/file.db, relative to the recipe"
+        )
     return path
 
 
@@ -229,17 +235,21 @@ def _bytes(file: Path | None) -> list[str]:
     return [hash_file(path) for path in ([file] if file else []) + journal if path.is_file()]
 
 
-def _sqlite(file: Path, encoding: str, seconds: float) -> sqlite3.Connection:
+def _sqlite(file: Path, config: SqlConfig) -> sqlite3.Connection:
     """A connection that cannot write. Text that is not UTF-8 is decoded, or stays visible as damaged."""
-    connection = sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=seconds, check_same_thread=False)
-    codec = encoding or "utf-8"
+    connection = sqlite3.connect(
+        f"{file.as_uri()}?mode=ro", uri=True, timeout=config.timeout_seconds, check_same_thread=False
+    )
+    codec = config.encoding or "utf-8"
     connection.text_factory = lambda data: data.decode(codec, "surrogateescape")
     return connection
 
 
 def _iso(value: Any) -> Any:
     """PostgreSQL's '2024-03-01 09:30:00+00' as ISO 8601; 'infinity' and the like as they are."""
-    if isinstance(value, str) and (found := re.fullmatch(r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d+)?)(\+00)?", value)):
+    if isinstance(value, str) and (
+        found := re.fullmatch(r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d+)?)(\+00)?", value)
+    ):
         return f"{found[1]}T{found[2]}{'+00:00' if found[3] else ''}"
     return value
 

@@ -1,7 +1,7 @@
 """Folders of TensorFlow Datasets, read without TensorFlow.
 
-Purpose: such a folder holds TFRecord files, features.json (what each feature is), dataset_info.json (splits and how many
-examples each file has) and the names of labels. The rows go into a snapshot with label names and a column `split`;
+Purpose: such a folder holds TFRecord files, features.json (what each feature is), dataset_info.json (splits and how
+many examples each file has) and the names of labels. The rows go into a snapshot with label names and a column `split`;
 files that are missing or shorter than the folder itself says are counted.
 Source of the layout: tensorflow_datasets 4.9, core/splits.py, core/features/*.
 Not covered: array_record, riegeli and parquet as file format; pictures, sound, ragged features (left out, and told).
@@ -99,7 +99,8 @@ def _splits(info: Mapping[str, Any], files: Mapping[str, Path]) -> dict[str, lis
 
 
 def _shard(
-    path: Path | None, name: str, split: str, expected: int | None, features: _Features, limit: int, out: snapshot.Writer
+    path: Path | None, name: str, split: str, expected: int | None, features: _Features, limit: int,
+    out: snapshot.Writer,
 ) -> None:  # fmt: skip
     if path is None:
         if expected:
@@ -125,7 +126,9 @@ def _shard(
         except (ValueError, TypeError) as error:
             out.refuse(part, "damaged record", f"at byte {record.offset:,}: no tf.train.Example: {error}")
     if expected is not None and number != expected:
-        out.refuse(f"/{name}", "missing rows", f"{number:,} examples are there, dataset_info.json promises {expected:,}")
+        out.refuse(
+            f"/{name}", "missing rows", f"{number:,} examples are there, dataset_info.json promises {expected:,}"
+        )
 
 
 def _build(spec: Mapping[str, Any], cells: Mapping[str, list[Any]], key: str, features: _Features) -> Any:
@@ -181,7 +184,9 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(f"this file of TensorFlow Datasets cannot be read: {error}", str(path), "copy the whole folder") from None
+        raise UserError(
+            f"this file of TensorFlow Datasets cannot be read: {error}", str(path), "copy the whole folder"
+        ) from None
     if not isinstance(found, dict):
         raise UserError("this file of TensorFlow Datasets is no object", str(path), "copy the whole folder")
     return found

@@ -2,8 +2,8 @@
 
 Purpose: pages become objects in the cache and rows in a record, and the stage reads them like files; its identity is
 their addresses and bytes. Running it again fetches nothing; `refresh` asks every page whether it changed (ETag,
-Last-Modified). A run that was stopped goes on where it was. Every page that was refused by its site, by robots.txt or by
-the net has a reason in the rejected table; links that the recipe leaves out are counted.
+Last-Modified). A run that was stopped goes on where it was. Every page that was refused by its site, by robots.txt or
+by the net has a reason in the rejected table; links that the recipe leaves out are counted.
 Trade-off: one request at a time, so a large crawl takes long and no site suffers.
 Not covered: pages that a script draws; logins; what a site changed unless `refresh` asks.
 """
@@ -14,7 +14,6 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from metier import tables
@@ -118,7 +117,9 @@ class _Crawl:
         """Ask for one address; its outcome and the addresses it leads to are written down together."""
         rules = self._rules(page.address)
         if rules is None:
-            self._refuse(page, "robots.txt unreachable", "a site whose robots.txt cannot be had is not fetched (RFC 9309)")
+            self._refuse(
+                page, "robots.txt unreachable", "a site whose robots.txt cannot be had is not fetched (RFC 9309)"
+            )
             return
         if not rules.can_fetch(page.address, AGENT):
             self._refuse(page, "robots.txt", "the site asks programs not to fetch this page")
@@ -130,8 +131,8 @@ class _Crawl:
         answer = self._ask(page.address, delay, _unless_changed(old), self._readable(page))
         if answer.status == 304 and old:
             data = cache.object_path(old.sha256).read_bytes()
-            answer = Answer(200, data, old.media_type, old.charset, headers={"ETag": old.etag,
-                                                                             "Last-Modified": old.modified})  # fmt: skip
+            told = {"ETag": old.etag, "Last-Modified": old.modified}
+            answer = Answer(200, data, old.media_type, old.charset, headers=told)
         with self.frontier.whole():
             if answer.location:
                 self._moved(page, answer)
@@ -177,7 +178,9 @@ class _Crawl:
         elif target == page.address:
             self._refuse(page, "redirect", "it leads to itself", answer.status)
         elif host not in self.hosts:
-            self._refuse(page, "redirect", f"it leads to {target}; add {host} to `web.hosts` if you want it", answer.status)
+            self._refuse(
+                page, "redirect", f"it leads to {target}; add {host} to `web.hosts` if you want it", answer.status
+            )
         else:
             self.frontier.settle(page, "moved", detail=target, status=answer.status)
             if page.kind == "sitemap":
@@ -248,13 +251,15 @@ def _found(config: WebConfig, frontier: Frontier) -> Found:
         if page.state == "refused":
             found.items.append(Item(name, problem=page.reason, detail=page.detail))
         elif page.kind == "page":
-            path = cache.whole(page.sha256)
-            found.items.append(
-                Item(name, path, page.sha256, read_as=pages.read_as(page.address, page.media_type), declared=page.charset)
-                if path else Item(name, problem="unreadable", detail="it is no longer in the cache; `refresh: true`")
-            )  # fmt: skip
+            file_name = pages.read_as(page.address, page.media_type)
+            if path := cache.whole(page.sha256):
+                found.items.append(Item(name, path, page.sha256, read_as=file_name, declared=page.charset))
+            else:
+                found.items.append(Item(name, problem="unreadable", detail="no longer in the cache; `refresh: true`"))
     if left := frontier.count("state = 'waiting'"):
-        found.warnings.append(f"stopped at web.max_pages = {config.max_pages:,}; {left:,} known addresses were not asked for")
+        found.warnings.append(
+            f"stopped at web.max_pages = {config.max_pages:,}; {left:,} known addresses were not asked for"
+        )
     for reason, told in (("other host", "lead to other hosts"), ("not allowed", "are not allowed by the recipe")):
         skipped = frontier.pages("state = 'skipped' and reason = ? order by address", reason)
         if skipped:
@@ -273,6 +278,6 @@ def _nothing(frontier: Frontier, where: str) -> UserError:
     with frontier.whole():
         for table in ("pages", "robots"):
             frontier.base.execute(f"delete from {table}")
-    return UserError(f"no page could be fetched{reason}", first.address if first else where, "mend the address, or wait")
-
-
+    return UserError(
+        f"no page could be fetched{reason}", first.address if first else where, "mend the address, or wait"
+    )

@@ -34,7 +34,9 @@ def features(**cells: Any) -> Any:
 
 def write_records(folder: Path) -> None:
     rows = [
-        features(text=TEXTS[0], label="repair", score=0.5, counts=[1, -2, 300_000_000_000], raw=b"\xff\xfe\x00", empty=[]),
+        features(
+            text=TEXTS[0], label="repair", score=0.5, counts=[1, -2, 300_000_000_000], raw=b"\xff\xfe\x00", empty=[]
+        ),
         features(text=TEXTS[1], label="repair", score=-1.25, counts=[0]),
         features(text=TEXTS[2], label="invoice", score=2.0, counts=[7]),
     ]
@@ -62,8 +64,8 @@ class Visits(tfds.core.GeneratorBasedBuilder):
     def _info(self) -> Any:
         kinds = tfds.features.ClassLabel(names=["a", "b"])
         described = {
-            "text": tfds.features.Text(), "label": tfds.features.ClassLabel(names=["repair", "invoice"]), "urgent": tf.bool,
-            "minutes": tfds.features.Sequence(tf.int64),
+            "text": tfds.features.Text(), "label": tfds.features.ClassLabel(names=["repair", "invoice"]),
+            "urgent": tf.bool, "minutes": tfds.features.Sequence(tf.int64),
             "steps": tfds.features.Sequence({"what": tfds.features.Text(), "kind": kinds}),
             "vector": tfds.features.Tensor(shape=(2,), dtype=tf.float32), "inner": {"note": tfds.features.Text()},
             "picture": tfds.features.Image(shape=(2, 2, 3)), "grid": tfds.features.Tensor(shape=(2, 2), dtype=tf.int64),
