@@ -16,6 +16,7 @@ from email.header import decode_header
 from email.message import Message
 from typing import Any
 
+from metier.collect.accounts import Account, describes
 from metier.collect.encoding import decode, known
 from metier.collect.reading import Options, Piece, Reading, Refusal, Unreadable
 from metier.errors import UserError
@@ -28,6 +29,31 @@ FROM_LINE = re.compile(rb"^From \S.*\d{4}\s*(?:[+-]\d{4})?\s*$")
 
 
 @register("reader", "mail")
+@describes(
+    "mail",
+    Account(
+        title="Mail",
+        takes=("eml", "mbox", "mbx"),
+        kept=("subject and body of each message (plain text before HTML)",),
+        marked={"attachments": "after the body, each under a marker with its name, read by the other readers"},
+        counted={
+            "message_id, from, to, cc, date": "from the headers",
+            "encoding, attachments, inline_images": "how the body was read, and how many of each there are",
+            "defects": "what is wrong with the message's form",
+        },
+        refused={
+            "empty": "neither subject nor body nor attachment has text",
+            "damaged": "no mail headers where a message should begin",
+            "nested too deep": "more than three mails inside each other",
+            "attachments are off": "`collect.attachments: false`",
+            "reader failed": "an odd message of a mailbox; the others are read",
+        },
+        lost=("pictures that a message would fetch (nothing is fetched)",),
+        libraries=("lxml",),
+        extra="documents",
+        kind="container",
+    ),
+)
 def read(data: bytes, name: str, options: Options) -> Reading:
     """One piece a message. Unreadable: empty, damaged (no headers), nested too deep."""
     if not data.strip():

@@ -16,16 +16,11 @@ from dataclasses import replace
 
 from metier import registry
 from metier.collect import docx, html, mail, pdf, table, text, tfrecord  # noqa: F401  (each registers itself)
+from metier.collect.accounts import extensions
 from metier.collect.encoding import decode
 from metier.collect.reading import Options, Reading, Unreadable
 
-EXTENSIONS = {
-    "txt": "text", "text": "text", "md": "text", "markdown": "text", "log": "text", "asc": "text",
-    "csv": "table", "tsv": "table", "tab": "table", "jsonl": "table", "ndjson": "table", "json": "table",
-    "parquet": "table", "tfrecord": "tfrecord", "tfrecords": "tfrecord",
-    "html": "html", "htm": "html", "xhtml": "html", "shtml": "html", "pdf": "pdf", "docx": "docx", "docm": "docx",
-    "eml": "mail", "mbox": "mail", "mbx": "mail",
-}  # fmt: skip
+EXTENSIONS = extensions()  # of all modules imported above; a reader claims its own in its account
 MAGIC = (
     (b"PAR1", "table"), (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "ole"), (b"{\\rtf", "rtf"), (b"\x89PNG\r\n", "png"),
     (b"\xff\xd8\xff", "jpeg"), (b"GIF8", "gif"), (b"II*\x00", "tiff"), (b"MM\x00*", "tiff"), (b"7z\xbc\xaf", "7z"),

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from metier.collect import delimited, roles
+from metier.collect.accounts import Account, describes
 from metier.collect.encoding import decode
 from metier.collect.reading import Options, Piece, Reading, Refusal, Unreadable
 from metier.registry import register
@@ -77,6 +78,27 @@ class TablePreview:
 
 
 @register("reader", "table")
+@describes(
+    "table",
+    Account(
+        title="Tables",
+        kind="container",
+        takes=("csv", "tsv", "tab", "jsonl", "ndjson", "json", "parquet"),
+        kept=("each row as one document", "the columns that the recipe maps, or whose usual names are recognised"),
+        counted={"every other column": "under its own name", "encoding": "which encoding was found or named"},
+        refused={
+            "empty": "no rows",
+            "empty text": "a row without text",
+            "undecodable": "no encoding gives plausible text",
+            "undecodable row": "a row with bytes that do not decode",
+            "damaged": "not valid JSON or Parquet",
+            "malformed row": "a row that does not fit the table",
+            "not a table": "JSON without a list of objects",
+            "no text column": "no column with text is known or guessed",
+        },
+        libraries=("pyarrow",),
+    ),
+)
 def read(data: bytes, name: str, options: Options) -> Reading:
     """One piece a row. Unreadable: empty, undecodable, damaged, no text column. UserError: no such mapped column."""
     return pieces(load(data, name, options), name, options)

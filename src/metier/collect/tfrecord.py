@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from metier.collect.accounts import Account, describes
 from metier.collect.reading import Options, Reading, Unreadable
 from metier.registry import register
 
@@ -35,6 +36,27 @@ class Record:
 
 
 @register("reader", "tfrecord")
+@describes(
+    "tfrecord",
+    Account(
+        title="TFRecord files",
+        takes=("tfrecord", "tfrecords"),
+        kept=("one text an example, whatever the file is called (`train.tfrecord-00000-of-00008`)",
+              "SequenceExample too, and files packed as GZIP or ZLIB"),
+        counted={"the other features": "under their own names; bytes that are no text as base64"},
+        refused={
+            "damaged record": "its checksum is wrong, or it holds no `tf.train.Example`; the offset is told",
+            "damaged": "a packed file that cannot be unpacked",
+            "too large": "a packed file that unpacks to more than `collect.max_file_bytes`",
+            "empty": "no examples",
+            "empty text": "the text feature is missing or empty",
+            "no text column": "no feature looks like the text",
+            "undecodable row": "text that is not UTF-8",
+        },
+        lost=("records behind one whose length cannot be trusted, but for their bytes, which are counted",),
+        kind="container",
+    ),
+)  # fmt: skip
 def read(data: bytes, name: str, options: Options) -> Reading:
     """One piece an example. Unreadable: no TFRecord, no examples, no text column."""
     from metier.collect import table

@@ -259,3 +259,19 @@ def test_progress_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     fsspec.filesystem("memory").pipe("/shown/a.txt", b"text")
     find_inputs(CollectConfig(sources=["memory://shown"]), tmp_path, Console())
     assert "fetching memory://shown: 1/1 files" in capsys.readouterr().err
+
+
+def test_a_recipe_for_an_address(site: Site, work: Path, metier: Any) -> None:
+    from small import rows, write_csv
+
+    site.add("/data/cases.csv", write_csv(work / "cases.csv", rows()).read_bytes(), "text/csv")
+    address = f"{site.address}/data/cases.csv"
+    made = metier("new", address)
+    assert made.code == 0 and "wrote cases.yaml" in made.out, made.err
+    text = (work / "cases.yaml").read_text(encoding="utf-8")
+    assert address in text and "text: text" in text
+    shown = metier("show", address)
+    assert address in shown.out and "label: label" in shown.out, shown.err
+    collected = metier("collect", address, "--output", "out")
+    assert collected.code == 0 and (work / "out" / "documents.parquet").is_file()
+    assert metier("new", f"{site.address}/none.csv", "--force").code == 2

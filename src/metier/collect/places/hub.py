@@ -16,6 +16,7 @@ from typing import Any
 
 from metier import tables
 from metier.artifact import canonical
+from metier.collect.accounts import Account, describes
 from metier.collect.places import cache, features, snapshot
 from metier.collect.places.config import DatasetConfig
 from metier.collect.places.credentials import scrub
@@ -27,6 +28,19 @@ from metier.errors import UserError, need
 BATCH = 1_000  # rows that are in memory at a time
 
 
+@describes(
+    "dataset",
+    Account(
+        title="Data sets of the Hugging Face Hub",
+        takes=("dataset:",),
+        kept=("one text a row, with label names for numbers and a column `split`",),
+        counted={"warnings": "columns with pictures or sound, which are left out"},
+        refused={"unreadable row": "a value that has no plain form"},
+        libraries=("datasets",),
+        extra="datasets",
+        kind="place",
+    ),
+)
 def fetch(config: DatasetConfig, refresh: bool, console: Console) -> Found:
     """The rows as the files of a snapshot: the one in the cache, or a new one. UserError: no such set, no network."""
     target = cache.folder("snapshots") / tables.digest("dataset", canonical(config.model_dump(mode="json")))

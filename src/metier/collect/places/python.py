@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from metier.collect.accounts import Account, describes
 from metier.collect.config import ROLES
 from metier.collect.places import cache, snapshot
 from metier.console import Console
@@ -32,6 +33,17 @@ class Written:
     refused: int
 
 
+@describes(
+    "from_python",
+    Account(
+        title="Rows of Python programs",
+        takes=("metier.collect.from_python(...)",),
+        kept=("one text an item of a PyTorch data set or loader, or of any iterable",),
+        counted={"the other keys": "under their own names; tensors and numpy values as numbers and lists"},
+        refused={"unreadable item": "reading it raised an error, or it has no plain form; its position is told"},
+        kind="place",
+    ),
+)
 def from_python(
     data: Any, out: str | Path, columns: Mapping[str, str] | None = None, fields: Sequence[str] = (),
     name: str = "rows", console: Console | None = None,

@@ -24,6 +24,7 @@ from typing import Any
 
 from metier import tables
 from metier.artifact import hash_file
+from metier.collect.accounts import Account, describes
 from metier.collect.places import cache
 from metier.collect.places.credentials import expand, expand_all, scrub, without_credentials
 from metier.collect.places.found import Found, Item
@@ -76,6 +77,24 @@ def is_remote(path: str) -> bool:
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", path) is not None
 
 
+@describes(
+    "remote",
+    Account(
+        title="Object stores and file servers",
+        takes=("s3://", "gs://", "az://", "https://", "http://", "ftp://", "sftp://", "hf://", "memory://"),
+        kept=("one file an object, a folder or a glob, as below a local folder; the reader is chosen as for any file",),
+        refused={
+            "unreachable": "it could not be fetched after several tries; the next run goes on where this one broke",
+            "no permission": "the store does not hand it out",
+            "too large": "larger than `collect.max_file_bytes`; it is not fetched",
+            "changed while reading": "the object changed while it was fetched",
+        },
+        lost=("older versions of an object",),
+        libraries=("fsspec", "s3fs", "aiohttp"),
+        extra="remote",
+        kind="place",
+    ),
+)  # fmt: skip
 def fetch(
     path: str, options: Mapping[str, Any], exclude: tuple[str, ...], limit: int, matches: Callable[[str], Any],
     console: Console,

@@ -16,6 +16,7 @@ from typing import Any
 
 from metier import tables
 from metier.artifact import hash_file
+from metier.collect.accounts import Account, describes
 from metier.collect.places import cache, features, snapshot
 from metier.collect.places.found import Found
 from metier.console import Console
@@ -41,6 +42,19 @@ def recognised(folder: Path) -> bool:
     )
 
 
+@describes(
+    "saved",
+    Account(
+        title="Data sets saved to disk, and folders of Arrow files",
+        takes=("folder with state.json", "folder with dataset_dict.json", "folder of .arrow files"),
+        kept=("one text a row, with label names for numbers and a column `split`",),
+        counted={"warnings": "columns with pictures or sound, which are left out"},
+        refused={"damaged": "a file that is no Arrow file, or ends too early; the rows before that are kept",
+                 "unreadable row": "a value that has no plain form"},
+        libraries=("pyarrow",),
+        kind="place",
+    ),
+)  # fmt: skip
 def fetch(folder: Path, console: Console) -> Found:
     """The rows as the files of a snapshot. UserError: a file that the set's own record names is not there."""
     files = list(_files(folder))

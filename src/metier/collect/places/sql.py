@@ -21,6 +21,7 @@ from typing import Any
 
 from metier import tables
 from metier.artifact import canonical, hash_file
+from metier.collect.accounts import Account, describes
 from metier.collect.places import cache, snapshot
 from metier.collect.places.config import SqlConfig
 from metier.collect.places.credentials import expand, scrub, without_credentials
@@ -40,6 +41,25 @@ DRIVERS = {
 AS_TEXT = ("date", "timestamp", "timestamptz", "time", "timetz", "interval")
 
 
+@describes(
+    "sql",
+    Account(
+        title="SQL databases",
+        takes=("postgresql://", "sqlite:///", "mysql://", "oracle://", "mssql://"),
+        kept=("one text a row of a table or a SELECT, in a fixed order, from a read-only transaction",),
+        counted={"the other columns": "under their own names: decimals with all digits, times as ISO 8601, JSON as it "
+                 "is, bytes that are no text as base64"},
+        refused={
+            "unreadable row": "a value that has no plain form",
+            "undecodable row": "text in another encoding than `sql.encoding` says",
+            "empty text": "the text column is NULL or empty",
+        },
+        lost=("what changes in the database after the snapshot, until `refresh`",),
+        libraries=("SQLAlchemy", "psycopg"),
+        extra="sql",
+        kind="place",
+    ),
+)  # fmt: skip
 def fetch(config: SqlConfig, refresh: bool, base: Path, console: Console) -> Found:
     """The rows as the files of a snapshot: the one in the cache, or a new one.
 

@@ -19,6 +19,7 @@ from typing import Any
 from metier import tables
 from metier.artifact import hash_file
 from metier.collect import tfrecord
+from metier.collect.accounts import Account, describes
 from metier.collect.places import cache, snapshot
 from metier.collect.places.found import Found
 from metier.collect.reading import Unreadable
@@ -52,6 +53,23 @@ def recognised(folder: Path) -> Path | None:
     return None
 
 
+@describes(
+    "tfds",
+    Account(
+        title="Folders of TensorFlow Datasets",
+        takes=("folder with features.json and dataset_info.json",),
+        kept=("one text an example, with label names for numbers and a column `split`",),
+        counted={"warnings": "features that are not read: pictures, sound, tables of numbers"},
+        refused={
+            "damaged record": "its checksum is wrong, or it holds no `tf.train.Example`; the offset is told",
+            "damaged": "a packed file that cannot be unpacked",
+            "too large": "a file larger than `collect.max_file_bytes`, packed or unpacked",
+            "missing file": "a file that dataset_info.json promises",
+            "missing rows": "a file with another number of examples than dataset_info.json promises",
+        },
+        kind="place",
+    ),
+)
 def fetch(folder: Path, limit: int, console: Console) -> Found:
     """The rows as the files of a snapshot. limit: bytes of one file, packed and unpacked."""
     info = _json(folder / "dataset_info.json")

@@ -18,6 +18,7 @@ from typing import Any
 
 from metier import tables
 from metier.artifact import canonical
+from metier.collect.accounts import Account, describes
 from metier.collect.places import cache, pages
 from metier.collect.places.config import WebConfig
 from metier.collect.places.found import Found, Item
@@ -37,6 +38,32 @@ PASSING = ("timed out", "unreachable", "robots.txt unreachable", "HTTP 429", "HT
 MANNERS = ("delay_seconds", "timeout_seconds", "retries", "backoff_seconds", "contact")  # how it asks, not for what
 
 
+@describes(
+    "web",
+    Account(
+        title="Web sites",
+        takes=("http://", "https://"),
+        kept=("one file a page; pages of all formats above go to their readers",
+              "the address is the document's source; the charset of the header is believed where the bytes agree"),
+        counted={"warnings": "links to other hosts, links that the recipe leaves out, addresses beyond `max_pages`"},
+        refused={
+            "robots.txt": "the site asks programs not to fetch the page",
+            "robots.txt unreachable": "a site whose robots.txt cannot be had is not fetched (RFC 9309)",
+            "HTTP 404": "or any other status but 200; 429, 500, 502, 503 and 504 after several tries",
+            "timed out": "no answer within `timeout_seconds`, or a page that drips",
+            "unreachable": "no connection, or one that broke",
+            "redirect": "it leads to another host, to itself or to no web page",
+            "too large": "larger than `collect.max_file_bytes`",
+            "unsupported format": "a media type outside `web.types`; the body is not fetched",
+            "too many sitemaps": "more than a thousand sitemap files",
+            "damaged": "a body that cannot be unpacked, or a sitemap that is none",
+        },
+        lost=("what a script would draw", "what stands behind a login"),
+        libraries=("urllib3", "protego", "lxml"),
+        extra="web",
+        kind="place",
+    ),
+)  # fmt: skip
 def fetch(config: WebConfig, refresh: bool, limit: int, console: Console) -> Found:
     """The pages of a crawl: out of the cache if it was finished before, else from the net.
 
