@@ -21,6 +21,7 @@ from pydantic_core import PydanticUndefined
 from metier import registry
 from metier.cli import app
 from metier.collect.accounts import ACCOUNTS, ANY, Account
+from metier.collect.places import hub, python, remote, saved, sql, tfds, web  # noqa: F401  (their accounts)
 from metier.config import is_execution
 from metier.recipe import Recipe
 
@@ -98,7 +99,10 @@ def formats_page() -> str:
 def _account(account: Account) -> list[str]:
     """One reader: heading, a line on how it reads, and a table."""
     dot = "" if account.kind == "place" else "."
-    told = [f"Reader `{account.name}`", ", ".join(f"`{dot}{item}`" for item in account.takes)]
+    told = [
+        f"{'Place' if account.kind == 'place' else 'Reader'} `{account.name}`",
+        ", ".join(f"`{dot}{item}`" for item in account.takes),
+    ]
     told += ["through " + ", ".join(account.libraries)] if account.libraries else []
     told += [f"extra `{account.extra}`"] if account.extra else []
     rows = [("kept as text", "; ".join(account.kept))]

@@ -71,7 +71,7 @@ def test_an_unknown_key_names_the_nearest(data: dict[str, Any], line: str) -> No
         ({"train": {"long_text": "chop"}}, "train.long_text: Input should be 'window' or 'cut' (given: 'chop')"),
         ({"train": 5}, "train: should be a mapping with keys such as base_model"),
         ({"evaluate": {"accept": "accuracy > 0.5"}}, "evaluate.accept: Input should be a list"),
-        ({"collect": {"sources": [{}]}}, "collect.sources.0.path: this key is required"),
+        ({"collect": {"sources": [{}]}}, "collect.sources.0: a source is one of path, sql, web, dataset"),
         ({"collect": {"sources": 3}}, "collect.sources: Input should be a list (given: 3)"),
         ({"task": {"label_names": {"a": 3}}}, "task.label_names.a: Input should be a valid string (given: 3)"),
         ({"prepare": {"split": {"test": 0.6, "validation": 0.5}}}, "prepare.split: test + validation must stay below"),
@@ -349,7 +349,10 @@ def test_the_fields_that_are_execution() -> None:
              if is_execution(type(section).model_fields[name].json_schema_extra)}  # fmt: skip
     assert found == {
         "collect.sources.0.path", "collect.sources.0.url", "collect.index.path", "collect.workers",
-        "engine.address", "engine.name", "engine.workers", "train.checkpoint_seconds", "train.device", "train.threads",
+        "collect.sources.0.storage_options", "collect.sources.0.sql", "collect.sources.0.web",
+        "collect.sources.0.dataset", "collect.sources.0.refresh",
+        "engine.address", "engine.name", "engine.workers",
+        "train.checkpoint_seconds", "train.device", "train.threads",
     }  # fmt: skip
 
 

@@ -176,7 +176,7 @@ def _inputs(recipe: Recipe, context: Context) -> Any:
     if context.inputs is None or context.inputs[0] != recipe.collect:
         from metier.collect.stage import find_inputs
 
-        context.inputs = recipe.collect, find_inputs(recipe.collect, context.base)
+        context.inputs = recipe.collect, find_inputs(recipe.collect, context.base, context.console)
     return context.inputs[1]
 
 
@@ -360,14 +360,14 @@ def find_recipe(
         data = recipes.override(recipes.read_yaml(shipped), overrides)
         data.setdefault("name", name.removesuffix(".yaml").replace("/", "-"))
         return recipes.parse(data, str(shipped)), shipped.parent
-    if path.exists():
+    if path.exists() or "://" in name:
         from metier.drafting import draft
 
         key = "collect.sources.0.columns"
         said = recipes.override({"collect": {"sources": [{}]}}, [o for o in overrides if o.startswith(key)])
         columns = said["collect"]["sources"][0].get("columns")
         columns = {role: str(name) for role, name in columns.items()} if isinstance(columns, dict) else None
-        made = draft(path, task, columns=columns)
+        made = draft(name, task, columns=columns)
         if console is not None and (guessed := [line for line in made.seen if "guessed: " in line]):
             console.say(f"{path.name}: {guessed[0]}")
         return recipes.parse(recipes.override(made.data, overrides), f"recipe made for {path}"), Path.cwd()

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from metier.collect.places.config import DatasetConfig, SqlConfig, WebConfig
+from metier.collect.places.credentials import literal_in_address, literal_secrets
 from metier.config import Section, execution
 from metier.errors import nearest
 
+PLACES = ("path", "sql", "web", "dataset")
 ROLES = ("text", "label", "value", "group", "time", "title", "language", "license", "split", "id")
 
 
 class SourceConfig(Section):
-    """One place to read from: a file, a folder (read recursively) or a glob."""
+    """One place to read from: `path`, `sql`, `web` or `dataset`, exactly one of them."""
 
-    path: str = execution(...)
-    """File, folder or glob such as `mail/**/*.eml`; relative to the recipe file. `mirror:name` is looked up below
-    METIER_DATA_MIRROR."""
+    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": [name]} for name in PLACES]})
+
+    path: str = execution("")
+    """File, folder or glob such as `mail/**/*.eml`, relative to the recipe file; or an address of a store or server,
+    such as `s3://bucket/letters/**/*.pdf`. `mirror:name` is looked up below METIER_DATA_MIRROR."""
     url: str = execution("")
     """Where the file can be downloaded from when `path` does not exist; needs `sha256`."""
     sha256: str = ""
@@ -37,11 +42,50 @@ class SourceConfig(Section):
     """Put everything of this source into one split (an official test set)."""
     license: str = ""
     """Licence of the texts, kept with every document."""
+    storage_options: dict[str, object] = execution({})
+    """With an address in `path`: what its fsspec file system is told, such as `{endpoint_url: "http://store:9000"}`.
+    Keys and passwords are named as environment variables: `{secret: "${STORE_SECRET}"}`."""
+    sql: SqlConfig | None = execution(None)
+    """Rows of a SQL database."""
+    web: WebConfig | None = execution(None)
+    """Pages of web sites; `web: https://example.org/` is short for its `start`."""
+    dataset: DatasetConfig | None = execution(None)
+    """A data set of the Hugging Face Hub; `dataset: owner/name` is short for its `name`."""
+    refresh: bool = execution(False)
+    """`sql`, `web`, `dataset`: ask the place again although its rows or pages are in the cache."""
 
     @field_validator("columns")
     @classmethod
     def _known_roles(cls, value: dict[str, str]) -> dict[str, str]:
         return _checked(value, ROLES)
+
+    @field_validator("web", mode="before")
+    @classmethod
+    def _web_by_address(cls, value: object) -> object:
+        return {"start": value} if isinstance(value, (str, list)) else value
+
+    @field_validator("dataset", mode="before")
+    @classmethod
+    def _dataset_by_name(cls, value: object) -> object:
+        return {"name": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _one_place(self) -> SourceConfig:
+        """Errors of this kind show no value, which matters where the value is a password."""
+        named = [name for name in PLACES if getattr(self, name)]
+        if len(named) != 1:
+            told = f"this one names {' and '.join(named)}" if named else "this one names none"
+            raise ValueError(f"a source is one of path, sql, web, dataset; {told}")
+        if literal_in_address(self.path):
+            raise ValueError("a password is written out in `path`; name an environment variable: ${PASSWORD}")
+        if written := list(literal_secrets(self.storage_options)):
+            raise ValueError(
+                f"storage_options.{written[0]} is written out; a recipe is copied into every run, so name an "
+                "environment variable: ${NAME}"
+            )
+        if self.storage_options and "://" not in self.path:
+            raise ValueError("`storage_options` goes with an address in `path`, such as s3://bucket/folder")
+        return self
 
 
 class IndexConfig(Section):

@@ -33,6 +33,7 @@ from metier.collect import (  # noqa: F401  (each registers itself)
     rtf,
     table,
     text,
+    tfrecord,
     xlsx,
 )
 from metier.collect.accounts import extensions
@@ -70,6 +71,7 @@ PACKED = tuple(packed.SUFFIXES)
 OWN = (
     "text",
     "table",
+    "tfrecord",
 )  # readers of our own code over Arrow and the standard library: they need no process of their own
 
 
@@ -110,6 +112,8 @@ def choose(data: bytes, name: str, tabular: bool = False) -> str:
             return _magic(kind, data, suffix)
     if (data[:4] == b"RIFF" and data[8:12] == b"WEBP") or (data[:2] == b"BM" and data[6:10] == bytes(4)):
         return "image"
+    if tfrecord.looks(data):  # their names end in anything: "train.tfrecord-00000-of-00008"
+        return "tfrecord"
     if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypisom", b"ftypmp42"):
         raise _unsupported(suffix or "heic")
     looks = _looks(data)

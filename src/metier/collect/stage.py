@@ -188,8 +188,9 @@ def _read(config: CollectConfig, inputs: Inputs, kept: Kept, console: Console, e
             quoted=config.mail.quoted, signatures=config.mail.signatures, thread_groups=config.mail.thread_groups,
             budget=Budget(config.max_archive_bytes),
             ocr=config.ocr, max_ocr_pages=config.max_ocr_pages, keep_running=config.headers_and_footers == "keep",
+            declared=item.declared,
         )  # fmt: skip
-        tasks.append(Task(number, os.fspath(item.path), item.name, item.sha256, options, item.size, modules))
+        tasks.append(Task(number, os.fspath(item.path), item.file_name, item.sha256, options, item.size, modules))
     if before := sum(item in kept for item in inputs.files):
         console.say(f"  {before:,} files were read before")
     with console.progress("reading", total=len(inputs.files), unit="files") as meter:

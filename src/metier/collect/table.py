@@ -29,7 +29,7 @@ from metier.collect.shaping import Made, make
 from metier.collect.spans import Misfit
 from metier.registry import register
 
-__all__ = ["Frame", "Row", "TablePreview", "Understood", "load", "peek", "read", "understand"]
+__all__ = ["Frame", "Row", "TablePreview", "Understood", "documents", "load", "peek", "read", "understand"]
 
 BINARY = (frames.PARQUET, frames.ARROW, frames.FEATHER)  # how tables begin that are not text
 PEEK_BYTES = 4_000_000  # of a larger file only the beginning is looked at
@@ -39,7 +39,8 @@ PART = 2_000  # rows that are handed over at a time
 NO_TEXT = {"", "nan", "NaN", "NAN", "null", "NULL", "<NA>", "#N/A", "NaT"}
 MEDIA = {"csv": "text/csv", "tsv": "text/tab-separated-values", "jsonl": "application/jsonl",
          "json": "application/json", "parquet": "application/vnd.apache.parquet",
-         "arrow": "application/vnd.apache.arrow.file", "orc": "application/vnd.apache.orc"}  # fmt: skip
+         "arrow": "application/vnd.apache.arrow.file", "orc": "application/vnd.apache.orc",
+         "tfrecord": "application/x-tfrecord"}  # fmt: skip
 OWN_KEYS = (
     *roles.USUAL,
     "encoding",
@@ -104,7 +105,11 @@ class Understood:
 )  # fmt: skip
 def read(data: bytes, name: str, options: Options) -> Reading:
     """The documents of all rows. Unreadable: empty, undecodable, damaged, no text column. UserError: no such column."""
-    frame = load(data, name, options)
+    return documents(load(data, name, options), name, options)
+
+
+def documents(frame: Frame, name: str, options: Options) -> Reading:
+    """The documents of a frame, handed over in parts where somebody listens; for readers of other tables too."""
     if not frame.rows:
         raise Unreadable("empty", "the table has no rows")
     understood = understand(frame, options.columns, name)
