@@ -27,7 +27,7 @@ from metier.prepare.config import PrepareConfig
 from metier.prepare.flow import natural
 from metier.prepare.operation import Result, Settings, text_operation, with_texts
 from metier.prepare.shards import in_order, sortable
-from metier.prepare.texts import Chosen, Strings
+from metier.prepare.texts import Strings
 from metier.tables import rejection
 from metier.train.config import TaskConfig
 
@@ -114,8 +114,6 @@ def test_strings_come_back_in_any_order(
         strings.append(text)
     asked = [place for place in places if place < len(plain)]
     assert [strings[place] for place in asked] == [plain[place] for place in asked]
-    chosen = Chosen(strings, asked)
-    assert list(chosen) == [plain[place] for place in asked] == chosen[:]
     assert strings[1:3] == plain[1:3] and [strings.size(n) for n in range(len(plain))] == [
         len(text.encode()) for text in plain
     ]

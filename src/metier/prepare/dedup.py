@@ -16,14 +16,28 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 
-from metier.prepare.flow import Flow, count
-from metier.prepare.minhash import join, near_pairs, root
-from metier.prepare.texts import Chosen
+from metier.prepare.flow import Flow, Row, count
+from metier.prepare.minhash import fold_loosely, join, near_pairs, root
 from metier.registry import register
 from metier.tables import digest
 
 _WIDE = "[\u3000-\u30ff\u3400-\u9fff\uff00-\uffef]"
 _BESIDE_WIDE = re.compile(f"(?<={_WIDE}) | (?={_WIDE})")
+
+
+class _Loose(Sequence[str]):
+    """The loosely folded texts of some rows, each made when it is asked for."""
+
+    def __init__(self, rows: Sequence[Row], places: Sequence[int]) -> None:
+        self.rows, self.places = rows, places
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index):  # type: ignore[no-untyped-def]
+        if isinstance(index, slice):
+            return [fold_loosely(self.rows[place].text) for place in self.places[index]]
+        return fold_loosely(self.rows[self.places[index]].text)
 
 
 @register("operation", "duplicates")
@@ -52,13 +66,13 @@ def fold(text: str) -> str:
 
 def _near(flow: Flow, first: Sequence[int]) -> list[tuple[int, int, float]]:
     """Near pairs among the rows with the indices `first`, as (smaller index, larger index, similarity), sorted."""
-    same: dict[int, list[int]] = defaultdict(list)  # digest of the loosely folded text -> rows
+    same: dict[str, list[int]] = defaultdict(list)  # digest of the loosely folded text -> rows
     for index in first:
-        loose = flow.texts.loose_key[flow.rows[index].place]
+        loose = fold_loosely(flow.rows[index].text)
         if loose:
-            same[loose].append(index)
+            same[digest(loose)].append(index)
     groups = list(same.values())
-    texts = Chosen(flow.texts.loose, [flow.rows[places[0]].place for places in groups])
+    texts = _Loose(flow.rows, [places[0] for places in groups])
     settings = flow.config.dedup
     with flow.console.progress("near duplicates", 2 * len(texts), "texts") as meter:
         found = near_pairs(texts, settings.threshold, settings.permutations, meter.advance)

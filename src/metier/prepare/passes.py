@@ -31,7 +31,7 @@ from metier.engines import Engine, WorkerDied
 from metier.errors import UserError
 from metier.prepare.operation import CHANGES, Result, Settings, TextOperation
 from metier.prepare.shards import Shard, pack, unpack
-from metier.prepare.texts import folded
+from metier.prepare.texts import keyed
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Plan:
     names: tuple[str, ...]  # the operations, in their order
     knowledge: Any  # of the first of them
     observer: str  # the operation of the next pass that looks at the result, "" for none
-    fold: bool  # add what duplicates are found by
+    last: bool  # rows are made of its result: add the key by which duplicates are found
 
 
 @dataclass
@@ -80,7 +80,7 @@ class Pass:
 def run(
     names: Sequence[str], settings: Settings, shards: Sequence[Shard], folder: Path, engine: Engine, console: Console
 ) -> list[Pass]:
-    """Run the operations over the shards; the last pass holds the rows, with the columns that `folded` adds.
+    """Run the operations over the shards; the last pass holds the rows, with the column that `keyed` adds.
 
     What lies in `folder` of the same plan is not done again. UserError: an operation failed, on which document.
     """
@@ -154,7 +154,7 @@ def work(plan: Plan, shard: Shard) -> bytes:
             raise
         except Exception as error:
             raise _named(observing.name, batch, lambda part: observing.observe(part, plan.settings), error) from error  # type: ignore[misc]
-    rows = pack(folded(batch) if plan.fold else batch) if plan.names or plan.fold else b""
+    rows = pack(keyed(batch) if plan.last else batch) if plan.names or plan.last else b""
     return pickle.dumps({"rows": rows, "number": batch.num_rows, "size": batch.nbytes, "account": account})
 
 

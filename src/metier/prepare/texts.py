@@ -2,8 +2,7 @@
 
 Purpose: the steps over rows compare millions of texts, but look at few of them at a time. `Strings` keeps the bytes in
 one file and eight bytes a text in memory; reading in order costs one read a megabyte, reading at random one read a
-text. `Texts` is what the rows of a stage share: each row's text and metadata, and what duplicates are found by: its
-folded text (as a digest) and its loosely folded text (in a file, and as a digest).
+text. `Texts` is what the rows of a stage share: each row's text and its metadata.
 Trade-off: a text that is replaced stays in the file; the file is removed with the stage's working folder.
 Not covered: use by several threads.
 """
@@ -12,9 +11,9 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import overload
 
 import numpy as np
 import pyarrow as pa
@@ -84,76 +83,32 @@ class Strings(Sequence[str]):
         self._file.close()
 
 
-class Chosen(Sequence[str]):
-    """Some of the strings, in an order of their own, without holding any."""
-
-    def __init__(self, strings: Strings, numbers: Sequence[int]) -> None:
-        self._strings, self._numbers = strings, np.asarray(numbers, np.int64)
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-    def __iter__(self) -> Iterator[str]:
-        for number in self._numbers:
-            yield self._strings[int(number)]
-
-    @overload
-    def __getitem__(self, place: int) -> str: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[str]: ...
-    def __getitem__(self, place: int | slice) -> str | list[str]:
-        if isinstance(place, slice):
-            return [self._strings[int(number)] for number in self._numbers[place]]
-        return self._strings[int(self._numbers[place])]
-
-
 class Texts:
     """What the rows of a stage leave on the disk; a row knows its place in here."""
 
     def __init__(self, folder: Path) -> None:
-        self.text, self.metadata, self.loose = (Strings(folder / f"{name}.strings")
-                                                for name in ("text", "metadata", "loose"))  # fmt: skip
-        self.loose_key = array("Q")  # digest of the loosely folded text, 0 when nothing is left of it
+        self.text, self.metadata = Strings(folder / "text.strings"), Strings(folder / "metadata.strings")
 
     def extend(self, batch: pa.Table) -> None:
-        """Add the rows of a batch of documents with the columns `loose` and `loose_key` (`folded` makes them)."""
+        """Add the rows of a batch of documents."""
         self.text.extend(batch["text"])
         self.metadata.extend(batch["metadata"])
-        self.loose.extend(batch["loose"])
-        self.loose_key.frombytes(batch["loose_key"].to_numpy().astype(np.uint64).tobytes())
 
     def append(self, text: str, metadata: str) -> int:
         """Add one row; its place."""
-        loose, number = loosely(text)
-        self.loose.append(loose)
-        self.loose_key.append(number)
         self.metadata.append(metadata)
         return self.text.append(text)
 
     def close(self) -> None:
         """Close the files."""
-        for strings in (self.text, self.metadata, self.loose):
-            strings.close()
+        self.text.close()
+        self.metadata.close()
 
 
-def folded(batch: pa.Table) -> pa.Table:
-    """The batch with what duplicates are found by: `key`, `loose` and `loose_key` of each text."""
+def keyed(batch: pa.Table) -> pa.Table:
+    """The batch with the column `key` by which exact duplicates are found: a digest of the folded text."""
     from metier.prepare.dedup import fold
     from metier.tables import digest
 
-    texts: list[Any] = batch["text"].to_pylist()
-    loose = [loosely(text) for text in texts]
-    return (
-        batch.append_column("key", pa.array([digest(fold(text)) for text in texts], pa.string()))
-        .append_column("loose", pa.array([text for text, _ in loose], pa.string()))
-        .append_column("loose_key", pa.array([number for _, number in loose], pa.uint64()))
-    )
-
-
-def loosely(text: str) -> tuple[str, int]:
-    """The loosely folded text and its digest as a number, 0 when no letter is left."""
-    from metier.prepare.minhash import fold_loosely
-    from metier.tables import digest
-
-    loose = fold_loosely(text)
-    return loose, int(digest(loose), 16) if loose else 0
+    keys = [digest(fold(text)) for text in batch["text"].to_pylist()]
+    return batch.append_column("key", pa.array(keys, pa.string()))
