@@ -52,7 +52,7 @@ class Inspection:
 
 
 def inspect(paths: Sequence[Path], options: Options | None = None) -> list[Inspection]:
-    """Look at each file, and at each file of each folder. UserError: no such path, a recipe, a column that is not there."""
+    """Look at each file, and at each file of each folder. UserError: no such path, a recipe, a missing column."""
     for path in paths:
         if path.suffix.lower() in (".yaml", ".yml"):
             raise UserError("this is a recipe, and only data files can be inspected so far", str(path),
@@ -147,6 +147,7 @@ def facts(seen: Inspection) -> list[tuple[str, Any]]:
         ("rows", f"{seen.rows:,}" if seen.rows is not None else ""), ("documents", f"{seen.documents:,}"),
         ("refused", f"{len(seen.refused):,}"), ("languages", share),
         ("characters", ", ".join(f"{name} {size:,}" for name, size in lengths.items())),
-        ("the same twice", f"{seen.duplicates:,}"), ("labels", f"{len(seen.labels):,}: {labels}{more}" if labels else ""),
+        ("the same twice", f"{seen.duplicates:,}"),
+        ("labels", f"{len(seen.labels):,}: {labels}{more}" if labels else ""),
     ]  # fmt: skip
     return [(name, value) for name, value in told if value != ""]
