@@ -31,10 +31,12 @@ from metier.collect import (  # noqa: F401  (each registers itself)
     pdf,
     pptx,
     rtf,
+    sec,
     table,
     text,
     tfrecord,
     xlsx,
+    xmldata,
 )
 from metier.collect.accounts import extensions
 from metier.collect.encoding import decode
@@ -116,6 +118,8 @@ def choose(data: bytes, name: str, tabular: bool = False) -> str:
         return "tfrecord"
     if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypisom", b"ftypmp42"):
         raise _unsupported(suffix or "heic")
+    if suffix in ("", "txt", "nc", "html", "htm", "xhtml", "xml") and sec.is_filing(data):
+        return "sec"
     looks = _looks(data)
     if looks == "html" and suffix not in ("csv", "tsv", "jsonl", "json", "eml", "mbox"):
         return "html"
@@ -148,6 +152,8 @@ def _looks(data: bytes) -> str:
     start = re.sub(rb"^(?:<\?xml[^>]*\?>|<!--.*?-->|\s)*", b"", head, flags=re.S)
     if re.match(rb"<(?:!doctype\s+html|html|head|body)[\s>]", start, re.I):
         return "html"
+    if head.startswith(b"<?xml"):
+        return "xml"
     lines = head.split(b"\n")
     if head.startswith(b"From ") and len(lines) > 1 and mail.HEADER.match(lines[1]):
         return "mail"

@@ -39,8 +39,8 @@ PART = 2_000  # rows that are handed over at a time
 NO_TEXT = {"", "nan", "NaN", "NAN", "null", "NULL", "<NA>", "#N/A", "NaT"}
 MEDIA = {"csv": "text/csv", "tsv": "text/tab-separated-values", "jsonl": "application/jsonl",
          "json": "application/json", "parquet": "application/vnd.apache.parquet",
-         "arrow": "application/vnd.apache.arrow.file", "orc": "application/vnd.apache.orc",
-         "tfrecord": "application/x-tfrecord"}  # fmt: skip
+         "xml": "application/xml", "arrow": "application/vnd.apache.arrow.file",
+         "orc": "application/vnd.apache.orc", "tfrecord": "application/x-tfrecord"}  # fmt: skip
 OWN_KEYS = (
     *roles.USUAL,
     "encoding",
