@@ -5,6 +5,9 @@ from __future__ import annotations
 import datetime
 import decimal
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +17,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.collect.places.conftest import Site
 
 from metier.artifact import fingerprint
 from metier.collect import from_python
@@ -86,8 +90,6 @@ def test_a_folder_of_arrow_files_and_a_damaged_one(run: Any, inbox: Path) -> Non
 def test_arrow_is_read_without_the_library_that_wrote_it(
     run: Any, inbox: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import sys
-
     saved_set(ROWS).save_to_disk(inbox / "set")
     monkeypatch.setitem(sys.modules, "datasets", None)
     assert run(sources=["set"])[0]["documents"] == 3
@@ -117,6 +119,66 @@ def test_a_data_set_by_name_is_kept(run: Any, inbox: Path, monkeypatch: pytest.M
     assert run(sources=[source])[0]["documents"] == 3
     with pytest.raises(UserError, match="METIER_OFFLINE forbids"):
         run(sources=[{"dataset": "owner/other"}])
+
+
+HUB = """
+import sys
+from pathlib import Path
+from metier.collect.config import CollectConfig
+from metier.collect.stage import find_inputs
+from metier.errors import UserError
+
+for name in sys.argv[1:]:
+    try:
+        inputs = find_inputs(CollectConfig(sources=[{"dataset": name}]), Path.cwd())
+        print(inputs.files[0].path.read_text(), end="")
+    except UserError as error:
+        print(error.what)
+"""
+
+
+def test_the_library_and_a_server_that_speaks_as_the_hub_does(site: Site, inbox: Path) -> None:
+    """The answers of the Hub's API for a repository of two files, as the library asks for them."""
+    pytest.importorskip("datasets")
+    commit = "a" * 40
+    files = {
+        "data/test.jsonl": b'{"text": "three", "label": "x"}\n', "README.md": b"# Letters\n",
+        "data/train.jsonl": '{"text": "one", "label": "x"}\n{"text": "二", "label": "y"}\n'.encode(),
+    }  # fmt: skip
+    api = "/api/datasets/owner/letters"
+    about = {"_id": "1", "id": "owner/letters", "sha": commit, "private": False, "gated": False, "tags": [],
+             "siblings": [{"rfilename": name} for name in files]}  # fmt: skip
+    for revision in ("", "/revision/main", f"/revision/{commit}"):
+        site.add(api + revision, json.dumps(about), "application/json")
+    entries = [{"type": "file", "oid": name, "size": len(body), "path": name} for name, body in files.items()]
+    folder = [{"type": "directory", "oid": "d", "size": 0, "path": "data"}]
+    query = "?recursive=false&expand=false"
+    site.add(
+        f"{api}/tree/{commit}/data{query}",
+        json.dumps([e for e in entries if "/" in str(e["path"])]),
+        "application/json",
+    )
+    site.add(f"{api}/tree/{commit}{query}", json.dumps([*folder, entries[1]]), "application/json")
+    for name, body in files.items():
+        for revision in ("main", commit):
+            headers = {"X-Repo-Commit": commit, "ETag": f'"{len(body)}{name[-8:]}"'}
+            site.add(f"/datasets/owner/letters/resolve/{revision}/{name}", body, "text/plain", headers=headers)
+    for path in ("/datasets/owner/nothing/resolve/main/README.md", "/api/datasets/owner/nothing"):
+        site.add(path, status=404, headers={"X-Error-Code": "RepoNotFound"})
+    environment = {
+        **os.environ, "HF_ENDPOINT": site.address, "HF_HUB_OFFLINE": "0", "HF_HOME": str(inbox / "hf"),
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+    }  # fmt: skip
+
+    command = [sys.executable, "-c", HUB, "owner/letters", "owner/letters", "owner/nothing"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    *told, nothing = done.stdout.splitlines()
+    rows = [{"text": "one", "label": "x", "split": "train"}, {"text": "二", "label": "y", "split": "train"},
+            {"text": "three", "label": "x", "split": "test"}]  # fmt: skip
+    assert [json.loads(line) for line in told] == [*rows, *rows]
+    assert site.asked.count(f"/datasets/owner/letters/resolve/{commit}/data/train.jsonl") == 1  # then the snapshot
+    assert "the Hub has no such data set" in nothing
 
 
 def test_the_library_itself_loads_a_local_folder(run: Any, inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:

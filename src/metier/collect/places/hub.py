@@ -9,6 +9,7 @@ Not covered: streaming of sets that are larger than the disk; pictures and sound
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from pathlib import Path
@@ -79,6 +80,8 @@ def _load(config: DatasetConfig) -> dict[str, Any]:
     """Split -> rows; "" for a set without splits, or when one was asked for."""
     datasets = need("datasets", "datasets")
     datasets.disable_progress_bars()
+    for library in ("datasets", "huggingface_hub"):  # what matters of it is told in our own words
+        logging.getLogger(library).setLevel(logging.ERROR)
     where = config.name + (f", {config.config}" if config.config else "")
     try:
         found = datasets.load_dataset(
@@ -94,11 +97,8 @@ def _told(error: Exception, config: DatasetConfig, where: str) -> UserError:
     text = " ".join(lines)[:400]
     offline = os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0")
     kind = type(error).__name__
-    if (
-        offline
-        or isinstance(error, (ConnectionError, TimeoutError))
-        or kind in ("OfflineModeIsEnabled", "ConnectError")
-    ):
+    cut_off = isinstance(error, (ConnectionError, TimeoutError)) or "LocalEntryNotFoundError" in text
+    if offline or cut_off or kind in ("OfflineModeIsEnabled", "ConnectError"):
         why = "HF_HUB_OFFLINE forbids the network" if offline else "the Hub does not answer"
         return UserError(
             f"the data set cannot be fetched: {why}", where,
