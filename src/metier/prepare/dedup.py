@@ -91,14 +91,9 @@ def _near(flow: Flow, first: Sequence[int]) -> tuple[Array, Array]:
     if near.crowded:
         flow.warn(f"{len(near.crowded):,} texts share a passage with so many others that not all pairs were compared; "
                   "near duplicates among them may be missed")  # fmt: skip
-    _, leader, inverse = np.unique(near.names, return_index=True, return_inverse=True)
-    same = np.flatnonzero((leader[inverse] != np.arange(len(first))) & (near.names != 0))  # 0: nothing but punctuation
-    equal = np.stack([leader[inverse[same]], same], axis=1)
-    places = np.array(first, np.int64)
-    pairs = places[np.concatenate([equal, near.pairs])]
-    similarity = np.concatenate([np.ones(len(equal)), near.similarity])
-    order = np.lexsort((pairs[:, 1], pairs[:, 0]))
-    return pairs[order], similarity[order]
+    pairs, similarity = near.all_pairs()
+    pairs = np.array(first, np.int64)[pairs]  # still sorted, since `first` rises
+    return pairs, similarity
 
 
 def _list_duplicates(flow: Flow, first: dict[str, int], pairs: Array, similarities: Array) -> None:

@@ -38,7 +38,10 @@ _LOOKS = str.maketrans("015|", "olsl")
 _BREAK = re.compile(r"[.!?;。！？；\n]")
 _COLON = re.compile(r"[:：]\s*$")
 SHORT = 9  # Han characters, or twice the words: a shorter sentence says nothing without the one before it
+NOISY = 2  # places that only a scanner makes, from which on a look-alike letter in a name is taken for one as well
 ALIKE = 0.5  # share of a sentence's words that must agree for it to be another version of a sentence
+CAPITAL = frozenset(("may", "march", "sun", "sat", "mon", "second", "fall"))  # dates only if they are capitalised
+GREETINGS = ("dear", "hello", "hi", "to")  # such a line stands for itself, however short
 PAIRS = 10_000  # sentences times sentences that are compared at most
 
 
@@ -57,6 +60,9 @@ class Text:
     def __init__(self, text: str) -> None:
         text = unicodedata.normalize("NFKC", text.translate(_RAISED)).replace("\u2019", "'").replace("\u2212", "-")
         text = re.sub(rf"(?<=[{HAN}])[ \t]+(?=[{HAN}])", "", _PAGE.sub(" ", text))
+        text = words().stock.sub(" ", text)
+        for pattern, plain in words().phrases:
+            text = pattern.sub(plain, text)
         text = re.sub(r"(?<=[a-z])n't\b", " not", text)
         text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", re.sub(r"\b(?:can|ca)(?:not|n't|'t)\b", "can not", text))
         self.text = _CAPITAL_I.sub("l", text)
@@ -113,8 +119,9 @@ def _compare(left: Text, right: Text, pairs: Iterable[tuple[Span, Span]]) -> str
             else:
                 merged.append([step.src_start, step.src_end, step.dest_start, step.dest_end])
         places += [_Place(left, right, (one[0] + i, one[0] + j), (two[0] + k, two[0] + m)) for i, j, k, m in merged]
+    scanned = sum(place.noise() for place in places) >= NOISY
     for place in places:
-        if found := place.harm():
+        if found := place.harm(scanned):
             return found
     return "order" if _moved(places) else ""
 
@@ -124,7 +131,7 @@ def _moved(places: Sequence[_Place]) -> bool:
     gone: set[str] = set()
     come: set[str] = set()
     for place in places:
-        if place.same_letters():
+        if place.noise():
             continue
         gone |= place.pieces(place.one)
         come |= place.pieces(place.two)
@@ -143,13 +150,13 @@ class _Place:
         self.previous = left.words[here[0] - 1] if here[0] else ""
         self.around = (_around(left, *here), _around(right, *there))
 
-    def harm(self) -> str:
-        """Kind of the difference, "" for a harmless one."""
+    def harm(self, scanned: bool) -> str:
+        """Kind of the difference, "" for a harmless one. scanned: the texts differ by what a scanner misread."""
         known = words()
+        if self.same_letters() or (scanned and self.look_alike()):
+            return ""
         if self._facts(known.negations) or self._facts_zh(known.negations_zh):
             return "negation"
-        if self.same_letters():
-            return ""
         if self._facts(known.numbers, digits=True) or self._facts_zh(known.numerals) or self._unit():
             return "number"
         if self._facts(known.dates) or self._strings(known.dates_zh):
@@ -161,6 +168,12 @@ class _Place:
         if self._facts_zh(known.roles_zh) or self._names() or self._names_zh():
             return "party"
         return ""
+
+    def noise(self) -> bool:
+        """What only a scanner does: broken spaces, a digit in a word, letters that look alike in an ordinary word."""
+        if self.same_letters():
+            return True
+        return not any(token.text[0].isupper() for token in (*self.one, *self.two)) and self.look_alike()
 
     def joined(self, tokens: Sequence[Token]) -> str:
         return "".join(token.folded for token in tokens)
@@ -177,20 +190,44 @@ class _Place:
         if one == two:
             return one.isalpha()
         for plain, other in ((one, two), (two, one)):
-            if plain.isalpha() and len(plain) > 2 and other.isalnum() and _looks(plain) == _looks(other):
+            word = plain.isalpha() and len(plain) > 1 and other.isalnum() and not other.isdigit()
+            if word and not _is_han(plain) and _looks(plain) == _looks(other):
                 return True
-            if plain.isdigit() and not other.isdigit() and re.fullmatch("[0-9oil|]+", other):
-                return _looks(other.replace("i", "l")) == _looks(plain)
+        raw = [around.raw.casefold() for around in self.around]
+        for plain, other in (raw, raw[::-1]):
+            number = re.fullmatch("[0-9.:/-]+", plain) and re.fullmatch(r"(?=.*[0-9])(?=.*[oil|])[0-9oil|.:/-]+", other)
+            if number and _looks(other.replace("i", "l")) == _looks(plain):
+                return True
         return False
 
-    def _facts(self, known: frozenset[str], digits: bool = False) -> bool:
-        def facts(tokens: Sequence[Token]) -> list[str]:
-            return [t.folded for t in tokens if t.folded in known or (digits and t.folded[-1].isdigit())]
+    def look_alike(self) -> bool:
+        """Equally long, of letters on one side at least, and each letter that differs looks like the other."""
+        plain = [self.joined(tokens) for tokens in (self.one, self.two)]
+        one, two = (_looks(text) for text in plain)
+        if not any(text.isalpha() for text in plain) or any(text.isdigit() for text in plain) or len(one) != len(two):
+            return False
+        differing = [a + b for a, b in zip(one, two, strict=True) if a != b]
+        known = words()
+        facts = [[t.folded for t in tokens if t.folded in known.facts or t.folded in known.facts_zh]
+                 for tokens in (self.one, self.two)]  # fmt: skip
+        return (len(differing) <= 1 + len(one) // 6 and all(pair in known.visual for pair in differing)
+                and not (facts[0] and facts[1] and facts[0] != facts[1]))  # fmt: skip
 
-        return facts(self.one) != facts(self.two)
+    def _facts(self, known: frozenset[str], digits: bool = False) -> bool:
+        """Whether the words of a list, or the numbers, differ; a long word that is misspelt is that word."""
+        one, two = ([t.folded for t in tokens if (t.folded in known and (t.folded not in CAPITAL or t.text[0].isupper()))
+                     or (digits and t.folded[-1].isdigit())] for tokens in (self.one, self.two))  # fmt: skip
+        if one == two:
+            return False
+        if len(one) + len(two) != 1 or len((one or two)[0]) < 5:
+            return True
+        every = words()
+        others = [t.folded for t in (self.two if one else self.one)]
+        return not any(_close((one or two)[0], other) and len(other) > 3 and other not in every.facts | every.common
+                       for other in others)  # fmt: skip
 
     def _facts_zh(self, known: frozenset[str]) -> bool:
-        one, two = ([c for c in self.joined(tokens) if c in known] for tokens in (self.one, self.two))
+        one, two = ([c for c in words().no_numerals.sub("", around.near) if c in known] for around in self.around)
         return one != two
 
     def _strings(self, known: Iterable[str]) -> bool:
@@ -223,7 +260,7 @@ class _Place:
         one, two = ({token.folded for token in tokens} for tokens in (self.one, self.two))
         for a, b in words().opposites:
             if a[0] > "\u2fff":
-                near, far = self.around[0].near, self.around[1].near
+                near, far = (around.wide for around in self.around)
                 if a in near and b in far and a not in far and b not in near:
                     return True
                 if b in near and a in far and b not in far and a not in near:
@@ -234,14 +271,16 @@ class _Place:
 
     def _names(self) -> bool:
         """Names in Latin script that differ; a misspelt one may be forgiven."""
-        one, two = ([token for token in tokens if _is_name(token)] for tokens in (self.one, self.two))
+        sentence = not (self.one and self.two) and len(self.one) + len(self.two) > 4
+        one, two = ([t for i, t in enumerate(tokens) if _is_name(t) and not (
+                     sentence and t.initial and not any(map(_is_name, tokens[i + 1 : i + 2])))]
+                    for tokens in (self.one, self.two))  # fmt: skip
         if [token.folded for token in one] == [token.folded for token in two]:
             return False
         a, b = ([token.folded for token in tokens if token.text[0].isalpha() and not _is_han(token.folded)]
                 for tokens in (self.one, self.two))  # fmt: skip
         if len(a) == len(b):
-            differing = [(x, y) for x, y in zip(a, b, strict=True) if x != y]
-            return not all(self._misspelt(x, y) for x, y in differing)
+            return not all(self._misspelt(x, y) for x, y in zip(a, b, strict=True) if x != y)
         return True
 
     def _misspelt(self, one: str, two: str) -> bool:
@@ -252,13 +291,22 @@ class _Place:
             return False
         known = words()
         for right, wrong in ((one, two), (two, one)):
-            if right in known.common and wrong not in known.common and len(right) > 4:
+            if right in known.common and wrong not in known.common and (len(right) > 4 or _visual(right, wrong)):
                 return True
-        for right, wrong, here, there in ((one, two, self.left, self.right), (two, one, self.right, self.left)):
-            if (len(right) > 4 and here.counts[right] and there.counts[right]
-                    and there.counts[wrong] == 1 and not here.counts[wrong]):  # fmt: skip
-                return True
-        return False
+        sides = ((one, two, self.left, self.right), (two, one, self.right, self.left))
+        return any(len(right) > 4 and there.counts[wrong] == 1 and not here.counts[wrong]
+                   and self._stands_elsewhere(right, wrong, here, there) for right, wrong, here, there in sides)  # fmt: skip
+
+    def _stands_elsewhere(self, right: str, wrong: str, here: Text, there: Text) -> bool:
+        """The right word stands in both texts besides, and beside the same other name if it has one here."""
+        place = there.words.index(wrong)
+        beside = [there.tokens(i, i + 1)[0] for i in (place - 1, place + 1) if 0 <= i < len(there.words)]
+        names = {token.folded for token in beside if _is_name(token)}
+        if not names:
+            return here.counts[right] > 1 and there.counts[right] > 0
+        return any(
+            names & set(there.words[max(0, i - 1) : i + 2]) for i, word in enumerate(there.words) if word == right
+        )
 
     def _names_zh(self) -> bool:
         one, two = self.joined(self.one), self.joined(self.two)
@@ -269,34 +317,37 @@ class _Place:
         for around, own in zip(self.around, (one, two), strict=True):
             if known.organisation.match(own + around.after) or known.after_name.match(around.after):
                 suspect = True
-            if known.field.search(around.before) or known.cued.search(around.before + own[:1]):
+            if known.field.search(around.before) or any(
+                match.end() > len(around.before) for match in known.cued.finditer(around.before + own)
+            ):
                 suspect = True
         named = all(own[:1] in known.surnames for own in (one, two)) and 0 < len(one) < 5 and 0 < len(two) < 5
         behind = self.around[0].before[-1:] in known.sure_surnames and 0 < max(len(one), len(two)) < 3
         return (suspect or named or behind) and not self._misspelt_zh(one, two)
 
     def _misspelt_zh(self, one: str, two: str) -> bool:
-        """One character for another, and the text has the right form elsewhere (with a neighbour on either side)."""
+        """One character for another, and the text has the right form elsewhere, between the same neighbours."""
         if len(one) != 1 or len(two) != 1:
             return False
         before, after = self.around[0].before[-1:], self.around[0].after[:1]
-        forms = [(before + one, before + two)] if before else []
-        forms += [(one + after, two + after)] if after else []
-        for a, b in forms:
-            for right, wrong, here, there in ((a, b, self.left, self.right), (b, a, self.right, self.left)):
-                if (right in there.text and here.text.count(right) > 1 and there.text.count(wrong) == 1
-                        and wrong not in here.text):  # fmt: skip
-                    return True
-        return False
+        a, b = before + one + after, before + two + after
+        return len(a) > 1 and any(
+            right in there.text and here.text.count(right) > 1 and there.text.count(wrong) == 1
+            and wrong not in here.text
+            for right, wrong, here, there in ((a, b, self.left, self.right), (b, a, self.right, self.left))
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class _Around:
-    """What stands around a place, up to the next mark; `near` is the place with two characters on each side."""
+    """What stands before and after a place, up to the next mark; `near`: the place with a word on each side, which are
+    the same in both texts; `wide`: with two characters; `raw`: the place alone, without spaces."""
 
     before: str
     after: str
     near: str
+    wide: str
+    raw: str
 
 
 def _around(text: Text, i: int, j: int) -> _Around:
@@ -306,7 +357,9 @@ def _around(text: Text, i: int, j: int) -> _Around:
         start = end = text.ends[i - 1] if i else 0
     before = re.split(r"[^\w:·]", text.text[max(0, start - 12) : start])[-1]
     after = re.split(r"[^\w·]", text.text[end : end + 14])[0]
-    return _Around(before, after, before[-2:] + text.text[start:end] + after[:2])
+    raw = text.text[start:end]
+    near = "".join(text.words[max(0, i - 1) : j + 1])
+    return _Around(before, after, near, before[-2:] + raw + after[:2], re.sub(r"[\s,]", "", raw))
 
 
 def _matched(left: Text, right: Text) -> list[tuple[Span, Span]] | None:
@@ -354,6 +407,7 @@ def _sentences(text: Text) -> list[Span]:
     joined: list[list[int]] = []
     for start, stop in itertools.pairwise(edges):
         size = sum(1 if _is_han(word) else 2 for word in text.words[start:stop][:SHORT])
+        size = SHORT if text.words[start] in GREETINGS else size
         if joined and (size < SHORT or joined[-1][2] < SHORT):
             joined[-1][1:] = [stop, joined[-1][2] + size]
         else:
@@ -378,6 +432,11 @@ def _is_han(text: str) -> bool:
 def _looks(word: str) -> str:
     """What a word looks like: rn as m, vv as w, 0 as o, 1 as l, 5 as s."""
     return word.translate(_LOOKS).replace("rn", "m").replace("vv", "w")
+
+
+def _visual(one: str, two: str) -> bool:
+    """Equally long, and what differs looks alike."""
+    return len(one) == len(two) and all(a + b in words().visual for a, b in zip(one, two, strict=True) if a != b)
 
 
 def _close(one: str, two: str) -> bool:

@@ -22,6 +22,8 @@ class Words:
     numbers: frozenset[str]
     dates: frozenset[str]
     negations: frozenset[str]
+    facts: frozenset[str]
+    facts_zh: frozenset[str]
     prefixes: frozenset[str]
     openers: frozenset[str]
     common: frozenset[str]
@@ -32,6 +34,10 @@ class Words:
     roles_zh: frozenset[str]
     dates_zh: tuple[str, ...]
     opposites: tuple[tuple[str, str], ...]
+    visual: frozenset[str]
+    stock: re.Pattern[str]
+    phrases: tuple[tuple[re.Pattern[str], str], ...]
+    no_numerals: re.Pattern[str]
     surnames: frozenset[str]
     sure_surnames: frozenset[str]
     organisation: re.Pattern[str]
@@ -49,15 +55,22 @@ def words() -> Words:
     han, cues = rf"[{HAN}]", "|".join(sorted(lists["cues"], key=len, reverse=True))
     surname = "".join(sure | unsure)
     return Words(
+        facts=lists["numbers"] | lists["dates"] | lists["negations"],
+        facts_zh=frozenset(raw["numerals"]) | frozenset(raw["negations_zh"]) | frozenset(raw["roles_zh"]),
         numbers=lists["numbers"], dates=lists["dates"], negations=lists["negations"], prefixes=lists["prefixes"],
-        openers=lists["openers"], common=lists["openers"] | lists["form_words"], units=lists["units"],
+        openers=lists["openers"], common=lists["openers"] | lists["form_words"] | frozenset(d for d in lists["dates"] if len(d) > 4), units=lists["units"],
         units_zh=frozenset(raw["units_zh"]), numerals=frozenset(raw["numerals"]),
         negations_zh=frozenset(raw["negations_zh"]), roles_zh=frozenset(raw["roles_zh"]),
         dates_zh=tuple(sorted(lists["dates_zh"])),
         opposites=tuple(tuple(pair.split("/")) for pair in raw["opposites"].split()),  # type: ignore[misc]
         surnames=sure | unsure, sure_surnames=sure - unsure,
-        organisation=re.compile(rf"[^{raw['not_in_names']}]{{0,10}}?(?:{'|'.join(lists['organisations'])})"),
+        visual=frozenset(two for pair in raw["visual"].split() + raw["visual_zh"].split() for two in (pair, pair[::-1])),
+        stock=re.compile("|".join(raw["stock"].split()), re.IGNORECASE),
+        phrases=tuple((re.compile(rf"\b{one}\b" if one.isascii() else one, re.IGNORECASE), two.replace(".", " "))
+                      for one, two in (pair.split("=") for pair in raw["phrases"].split())),
+        no_numerals=re.compile("|".join(raw["no_numerals"].split())),
+        organisation=re.compile(rf"[^{raw['not_in_names']}]{{0,10}}?(?:{'|'.join(raw['organisations'].split())})"),
         after_name=re.compile(rf"{han}{{0,2}}(?:{'|'.join(lists['after_name'])})"),
         field=re.compile(rf"(?:{cues})(?:姓名|名称)?:{han}{{0,15}}$"),
-        cued=re.compile(rf"(?:{cues})(?:姓名|名称)?:?[{surname}]{han}{{0,2}}$"),
+        cued=re.compile(rf"(?:{cues})(?:姓名|名称)?:?[{surname}]{han}{{0,2}}"),
     )  # fmt: skip

@@ -56,6 +56,15 @@ class Near:
     crowded: set[int] = field(default_factory=set)
     names: Array = field(default_factory=lambda: np.zeros(0, np.uint64))
 
+    def all_pairs(self) -> tuple[Array, Array]:
+        """Pairs and similarities with those of equal name added, each with the first of its name; sorted."""
+        _, first, inverse = np.unique(self.names, return_index=True, return_inverse=True)
+        same = np.flatnonzero((first[inverse] != np.arange(len(inverse))) & (self.names != 0))  # 0: no letter at all
+        pairs = np.concatenate([np.stack([first[inverse[same]], same], axis=1), self.pairs])
+        similarity = np.concatenate([np.ones(len(same)), self.similarity])
+        order = np.lexsort((pairs[:, 1], pairs[:, 0]))
+        return pairs[order], similarity[order]
+
 
 @dataclass
 class Signatures:
