@@ -22,6 +22,7 @@ from metier import recipe as recipes
 from metier.artifact import Artifact, Store, fingerprint
 from metier.console import Console, seconds
 from metier.errors import UserError, nearest
+from metier.prepare.files import digests
 from metier.recipe import Recipe
 
 VERSIONS = {"collect": 1, "prepare": 1, "train": 1, "predictions": 1, "evaluate": 1, "report": 1}
@@ -142,6 +143,8 @@ def identity(stage: str, recipe: Recipe, context: Context) -> dict[str, Any]:
         content["config"] = {name: _identity_of(getattr(recipe, name)) for name in sections}
         for name in UNREAD_TASK_FIELDS.get(stage, ()):
             content["config"]["task"].pop(name)
+        if stage == "prepare" and (files := digests(recipe.prepare, context.base)):
+            content["files"] = files  # their content; the paths are not part of the section's identity
         if stage == "train":
             base = _base(recipe, context)
             for name in ("base_model", "revision"):  # how it was found does not matter, its bytes do
@@ -264,11 +267,11 @@ def _work(stage: str, recipe: Recipe, context: Context) -> Callable[[Path], dict
         inputs = _inputs(recipe, context)
         return lambda out: collect(recipe.collect, inputs, out, console, recipe.engine)
     if stage == "prepare":
+        from metier.prepare.files import resolved
         from metier.prepare.stage import prepare
 
-        return lambda out: prepare(
-            recipe.prepare, recipe.task, recipe.seed, done["collect"], out, console, recipe.engine
-        )
+        config = resolved(recipe.prepare, context.base)
+        return lambda out: prepare(config, recipe.task, recipe.seed, done["collect"], out, console, recipe.engine)
     if stage == "train":
         from metier.train.stage import train
 

@@ -7,6 +7,16 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from metier.config import Section
+from metier.prepare.config_texts import (
+    BoilerplateConfig,
+    ChunkConfig,
+    ComprehendConfig,
+    CorrectConfig,
+    LanguageConfig,
+    QualityConfig,
+    SelectConfig,
+    SynthesizeConfig,
+)
 
 
 class NormalizeConfig(Section):
@@ -61,6 +71,14 @@ class PrepareConfig(Section):
     """From documents to examples."""
 
     normalize: NormalizeConfig = NormalizeConfig()
+    language: LanguageConfig = LanguageConfig()
+    boilerplate: BoilerplateConfig = BoilerplateConfig()
+    quality: QualityConfig = QualityConfig()
+    correct: CorrectConfig = CorrectConfig()
+    select: SelectConfig = SelectConfig()
+    chunk: ChunkConfig = ChunkConfig()
+    comprehend: ComprehendConfig = ComprehendConfig()
+    synthesize: SynthesizeConfig = SynthesizeConfig()
     dedup: DedupConfig = DedupConfig()
     split: SplitConfig = SplitConfig()
     operations: tuple[str, ...] = ()

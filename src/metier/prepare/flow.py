@@ -118,7 +118,7 @@ class Flow:
     warnings: list[str] = field(default_factory=list)
     conflicts: list[dict[str, Any]] = field(default_factory=list)  # with the row in place of its text
     duplicates: dict[str, dict[str, Any]] = field(default_factory=dict)  # by the id of the later row
-    near: list[tuple[str, str, float]] = field(default_factory=list)  # keys of earlier and later text, similarity
+    near: Iterable[tuple[str, str, float]] = ()  # keys of earlier and later text, similarity
     split_by: str = ""  # group, stratified or column
 
     @property
