@@ -19,6 +19,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
@@ -186,7 +187,7 @@ def _pages(found: Sequence[Line]) -> set[int]:
     bare = [(int(match.group(1)), number) for number, line in enumerate(found)
             if (match := _BARE_PAGE.fullmatch(line.folded)) and _alone(found, number)]  # fmt: skip
     values = [value for value, _ in bare]
-    rising = len(values) >= 3 and all(b - a == 1 for a, b in zip(values, values[1:], strict=False))
+    rising = len(values) >= 3 and all(b - a == 1 for a, b in pairwise(values))
     return sure | ({number for _, number in bare} if rising else set())
 
 
