@@ -23,6 +23,7 @@ import pyarrow as pa
 
 from metier import tables
 from metier.errors import UserError, need
+from metier.prepare.changes import has_copies
 from metier.prepare.config_texts import ChunkConfig
 from metier.prepare.flow import count
 from metier.prepare.operation import Result, Settings, text_operation
@@ -182,7 +183,9 @@ def chunk(batch: pa.Table, settings: Settings, knowledge: Any) -> Result:
     rows: list[dict[str, Any]] = []
     counts: Counter[str] = Counter()
     for row in batch.to_pylist():
-        if measure(row["text"]) <= config.size:
+        if has_copies(row["metadata"]):
+            counts["structured"] += 1
+        if has_copies(row["metadata"]) or measure(row["text"]) <= config.size:
             rows.append(row)
             continue
         made = [child(row, number, part) for number, part in
