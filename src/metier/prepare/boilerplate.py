@@ -1,9 +1,9 @@
 """Take out lines that repeat over many documents of one origin: letterheads, disclaimers, signatures, navigation.
 
-Purpose: what stands in every mail of a department or on every page of a site says nothing about one of them, and a model
-learns it first. `observe` counts hashes of folded lines for each origin (a folder, an archive, a table, a web host),
-`conclude` keeps those that are frequent, `apply` removes them where they belong: joined to the start or the end of a
-text, or repeated within it. Page numbers are found by their form. Each removal is a change and can be undone.
+Purpose: what stands in every mail of a department or on every page of a site says nothing about one of them, and a
+model learns it first. `observe` counts hashes of folded lines for each origin (a folder, an archive, a table, a web
+host), `conclude` keeps those that are frequent, `apply` removes them where they belong: joined to the start or the end
+of a text, or repeated within it. Page numbers are found by their form. Each removal is a change and can be undone.
 Protection: a line with a figure, an amount, a date or a clause number is never removed (but a page number is); headings
 stay; a run at an edge that is longer than `EDGE` stays, and a text that would lose more than `most` of itself is left
 alone, for both are the words of a form (a contract).
@@ -19,11 +19,12 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
 
-from metier.prepare.changes import applied, change
+from metier.prepare.changes import applied, change, has_copies
 from metier.prepare.config_texts import BoilerplateConfig
 from metier.prepare.flow import count
 from metier.prepare.operation import Result, Settings, text_operation, with_texts
@@ -129,7 +130,9 @@ def boilerplate(batch: pa.Table, settings: Settings, knowledge: Any) -> Result:
     counts: Counter[str] = Counter()
     texts = []
     for row in batch.to_pylist():
-        removed = removals(row["text"], knowledge.get(_hash(origin(row["source"])), {}), settings.config.boilerplate)
+        known = knowledge.get(_hash(origin(row["source"])), {})
+        whole = has_copies(row["metadata"])  # offsets into the text would be wrong behind a removal
+        removed = [] if whole else removals(row["text"], known, settings.config.boilerplate)
         lost = sum(end - start for start, end, _ in removed)
         if removed and lost > settings.config.boilerplate.most * len(row["text"]):
             counts["left alone"] += 1
@@ -186,7 +189,7 @@ def _pages(found: Sequence[Line]) -> set[int]:
     bare = [(int(match.group(1)), number) for number, line in enumerate(found)
             if (match := _BARE_PAGE.fullmatch(line.folded)) and _alone(found, number)]  # fmt: skip
     values = [value for value, _ in bare]
-    rising = len(values) >= 3 and all(b - a == 1 for a, b in zip(values, values[1:], strict=False))
+    rising = len(values) >= 3 and all(b - a == 1 for a, b in pairwise(values))
     return sure | ({number for _, number in bare} if rising else set())
 
 

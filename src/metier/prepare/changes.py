@@ -48,3 +48,11 @@ def undo(text: str, changes: Sequence[Mapping[str, Any]]) -> str:
 
 def _ordered(changes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return sorted(changes, key=lambda entry: (entry["start"], entry["end"]))
+
+
+def has_copies(metadata: str | None) -> bool:
+    """Whether a document's metadata holds parts of its text or offsets into it (spans, messages, questions).
+
+    Such a text is a data set's own example: changing or cutting it would part it from its answers.
+    """
+    return bool(metadata) and any(f'"{name}":' in str(metadata) for name in ("shape", "spans", "fields", "messages"))

@@ -91,7 +91,8 @@ class SelectConfig(Section):
     """Keep the documents that are most like a sample of the field (importance weights; Xie et al. 2023)."""
 
     target: tuple[str, ...] = names_file(())
-    """Files with texts of the field (.txt, .md, .jsonl or .parquet with a column `text`); empty: nothing is selected."""
+    """Files with texts of the field (.txt and .md, or .jsonl and .parquet with a column `text`). Empty: all documents
+    stay."""
     keep: float = Field(default=0.5, gt=0, le=1)
     """Share of the documents of each language that stays."""
     method: Literal["top", "gumbel"] = "top"

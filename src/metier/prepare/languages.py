@@ -1,8 +1,8 @@
 """More than the rule on scripts: a detector for other languages in Latin script, and which languages stay.
 
-Purpose: `label` gives the language of one text as the recipe wants it found, `unwanted` says why a text leaves. The rule
-(language.py) decides between Chinese, mixed and Latin script, where it has no peer; lingua is asked only whether what
-looks English is English, and whether what looks Chinese is Japanese written without kana.
+Purpose: `label` gives the language of one text as the recipe wants it found, `unwanted` says why a text leaves. The
+rule (language.py) decides between Chinese, mixed and Latin script, where it has no peer; lingua is asked only whether
+what looks English is English, and whether what looks Chinese is Japanese written without kana.
 Trade-off: lingua loads its statistics as it meets scripts: `MEMORY` a process, and seconds at the first text; texts
 with fewer than `LETTERS` letters are left to the rule, since a name or a code has no language.
 Not covered: which other language it is; mixed text is normal and never an error.

@@ -1,5 +1,7 @@
 """The built-in operations; importing this module registers all of them behind the door `operation`."""
 
+from metier.prepare.boilerplate import boilerplate
+from metier.prepare.chunk import chunk
 from metier.prepare.conflicts import conflicts
 from metier.prepare.dedup import find_duplicates
 from metier.prepare.fold import fold_duplicates
@@ -8,8 +10,9 @@ from metier.prepare.language import language
 from metier.prepare.leaks import leaks
 from metier.prepare.normalize import normalize
 from metier.prepare.official import official
+from metier.prepare.quality import quality
 from metier.prepare.split import split
 from metier.prepare.tasks import examples
 
-__all__ = ["conflicts", "examples", "find_duplicates", "fold_duplicates", "labels", "language", "leaks", "normalize",
-           "official", "split"]  # fmt: skip
+__all__ = ["boilerplate", "chunk", "conflicts", "examples", "find_duplicates", "fold_duplicates", "labels", "language",
+           "leaks", "normalize", "official", "quality", "split"]  # fmt: skip
