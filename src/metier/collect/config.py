@@ -76,7 +76,7 @@ class SourceConfig(Section):
         if len(named) != 1:
             told = f"this one names {' and '.join(named)}" if named else "this one names none"
             raise ValueError(f"a source is one of path, sql, web, dataset; {told}")
-        if literal_in_address(self.path):
+        if "://" in self.path and literal_in_address(self.path):
             raise ValueError("a password is written out in `path`; name an environment variable: ${PASSWORD}")
         if written := list(literal_secrets(self.storage_options)):
             raise ValueError(

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import shutil
+import signal
 import socket
 import subprocess
+import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -204,58 +209,80 @@ class Postgres:
 
 
 def postgres_programs() -> Path | None:
-    """Where initdb and pg_ctl are: in the package pgserver, or of the system."""
-    with contextlib.suppress(ImportError):
-        import pgserver
-
-        folder = Path(pgserver.__file__).parent / "pginstall" / "bin"
+    """Where initdb and postgres are: in the package pgserver, or of the system."""
+    if (package := importlib.util.find_spec("pgserver")) and package.origin:
+        folder = Path(package.origin).parent / "pginstall" / "bin"
         if (folder / "initdb").exists():
             return folder
     found = shutil.which("initdb")
     candidates = [Path(found).resolve().parent] if found else []
     candidates += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    return next((folder for folder in candidates if (folder / "pg_ctl").exists()), None)
+    return next((folder for folder in candidates if (folder / "postgres").exists()), None)
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+def postgres() -> Iterator[Postgres]:
     """A PostgreSQL server of its own for the session, as an unprivileged user, on a free port of this machine."""
-    pytest.importorskip("psycopg")
+    psycopg = pytest.importorskip("psycopg")
     programs = postgres_programs()
     if programs is None:
         pytest.skip("no PostgreSQL: pip install pgserver, or apt-get install postgresql")
-    who: dict[str, object] = {}
-    folder = tmp_path_factory.mktemp("postgres")
+    folder = Path(tempfile.mkdtemp(prefix="metier-postgres-"))  # pytest closes its own folder to other users
+    who: dict[str, Any] = {}
     if os.name != "nt" and os.geteuid() == 0:  # the server refuses to be root
-        who = {"user": "nobody", "group": "nogroup", "extra_groups": []}
-        shutil.chown(folder, "nobody", "nogroup")
-        for parent in folder.parents:
-            if parent.stat().st_uid == 0 and parent.is_relative_to(tmp_path_factory.getbasetemp().parent):
-                parent.chmod(parent.stat().st_mode | 0o011)
+        who = _nobody()
+        os.chown(folder, who["user"], who["group"])
         if not all(parent.stat().st_mode & 0o001 for parent in programs.parents):  # a checkout in a closed folder
-            programs = Path(shutil.copytree(programs.parent, folder / "programs", symlinks=True)) / "bin"
-    password = "p@ss/w:rd geheim"
-    (folder / "password").write_text(password)
+            packages = programs.parents[2]  # its libraries lie beside the package, and are found from there
+            for name in ("pgserver/pginstall", "pgserver.libs"):
+                shutil.copytree(packages / name, folder / name, symlinks=True)
+            programs = folder / "pgserver" / "pginstall" / "bin"
+    server = Postgres(_free_port(), "p@ss/w:rd geheim")
+    (folder / "password").write_text(server.password)
+    (folder / "password").chmod(0o644)
+    try:
+        made = subprocess.run(
+            [
+                str(programs / "initdb"), "-D", str(folder / "data"), "-U", "postgres", "-A", "scram-sha-256",
+                "-E", "UTF8", "--locale=C", "--no-sync", f"--pwfile={folder / 'password'}",
+            ],
+            capture_output=True, text=True, cwd=folder, **who,
+        )  # fmt: skip
+        if made.returncode:
+            pytest.skip(f"PostgreSQL cannot be set up here: {made.stderr.strip()[-300:]}")
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [
+                    str(programs / "postgres"), "-D", str(folder / "data"), "-p", str(server.port), "-F",
+                    "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
+                ],
+                stdout=log, stderr=log, cwd=folder, **who,
+            )  # fmt: skip
+        try:
+            for _ in range(600):
+                try:
+                    server.run("select 1")
+                    break
+                except psycopg.OperationalError:
+                    if process.poll() is not None:
+                        pytest.skip(f"PostgreSQL does not start here: {(folder / 'log').read_text()[-300:]}")
+                    time.sleep(0.1)
+            yield server
+        finally:
+            process.send_signal(signal.SIGINT)  # ends all sessions, then itself
+            process.wait(timeout=30)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _nobody() -> dict[str, Any]:
+    import pwd
+
+    found = pwd.getpwnam("nobody")
+    return {"user": found.pw_uid, "group": found.pw_gid, "extra_groups": []}
+
+
+def _free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    data = folder / "data"
-
-    def call(*command: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [str(part) for part in command], capture_output=True, text=True, timeout=60, cwd=folder, **who  # type: ignore[call-overload]
-        )  # fmt: skip
-
-    made = call(programs / "initdb", "-D", data, "-U", "postgres", "-A", "scram-sha-256", "-E", "UTF8", "--locale=C",
-                "--no-sync", f"--pwfile={folder / 'password'}")  # fmt: skip
-    if made.returncode:
-        pytest.skip(f"PostgreSQL cannot be set up here: {made.stderr.strip()[-300:]}")
-    options = f"-c listen_addresses=127.0.0.1 -c unix_socket_directories='' -p {port} -F"
-    started = subprocess.run(
-        [str(programs / "pg_ctl"), "-D", str(data), "-w", "-l", str(folder / "log"), "-o", options, "start"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60, cwd=folder, **who,  # type: ignore[call-overload]
-    )  # fmt: skip
-    if started.returncode:
-        pytest.skip(f"PostgreSQL does not start here: {(folder / 'log').read_text()[-300:]}")
-    yield Postgres(port, password)
-    call(programs / "pg_ctl", "-D", data, "-m", "immediate", "stop")
+        return int(free.getsockname()[1])
