@@ -114,11 +114,11 @@ def generate(folder: Path, documents: int | None, size: int | None, characters: 
             for text, label in batch:
                 if (documents is not None and count >= documents) or (size is not None and total >= size):
                     break
-                source = f"generated.jsonl#{count + 1}"
+                source, group = f"generated.jsonl#{count + 1}", f"customer {count * 7919 % 200_003}"
                 count += 1
                 total += len(text.encode())
-                rows.append({"id": tables.digest(source, text), "text": text, "source": source,
-                             "group": f"customer {count * 7919 % 200_003}", "metadata": f'{{"label": "{label}"}}'})  # fmt: skip
+                rows.append({"id": tables.digest(source, text), "text": text, "source": source, "group": group,
+                             "metadata": json.dumps({"label": label})})  # fmt: skip
             writer.write(tables.table(rows, tables.DOCUMENTS))
             if len(rows) < BATCH:
                 break

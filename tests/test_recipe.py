@@ -177,6 +177,8 @@ def test_overrides_reach_into_short_forms(sources: Any) -> None:
                            ["collect.sources.0.columns.text=a", "task.multi_label=true"]))  # fmt: skip
     assert found.collect.sources[0].path == "data.csv" and found.collect.sources[0].columns == {"text": "a"}
     assert found.task.name == "score" and found.task.multi_label
+    given = ["engine=ray", "engine.address=a:1"]
+    assert override({}, given)["engine"] == {"name": "ray", "address": "a:1"}
     assert override({"engine": "ray"}, ["engine.workers=3", "engine=local"])["engine"] == {
         "name": "local",
         "workers": 3,

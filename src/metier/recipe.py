@@ -224,16 +224,19 @@ def _put(data: Any, path: list[str], value: Any, setting: str) -> None:
             raise UserError(f"'{setting}': '{'.'.join(path[:index])}' has no parts", "command line",
                             f"it is {data!r}; set it as a whole")  # fmt: skip
         elif last:
-            data[key] = {**data[key], "name": value} if _is_name(path, value, data) else value
+            data[key] = {**known, "name": value} if (known := _named(path, value, data)) is not None else value
         else:
             if data.get(key) is None:
                 data[key] = {}
             data = data[key]
 
 
-def _is_name(path: list[str], value: Any, data: dict[str, Any]) -> bool:
-    """Whether `task=score` or `engine=ray` meets a section, whose other settings then stay."""
-    return path in (["task"], ["engine"]) and isinstance(value, str) and isinstance(data.get(path[0]), dict)
+def _named(path: list[str], value: Any, data: dict[str, Any]) -> dict[str, Any] | None:
+    """The section that `task=score` or `engine=ray` names; its other settings stay. None for any other setting."""
+    if path not in (["task"], ["engine"]) or not isinstance(value, str):
+        return None
+    section = data.get(path[0])
+    return section if isinstance(section, dict) else {}
 
 
 def _explain(errors: Sequence[Any]) -> list[str]:

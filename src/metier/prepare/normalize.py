@@ -128,10 +128,10 @@ def repair_gbk(line: str) -> str:
     """
     if not _HAN.search(line):
         return line
-    for euro in (False, True):  # Windows reads the byte 80 as the euro sign
+    readings = [[line], line.split("€")] if "€" in line else [[line]]  # Windows reads the byte 80 as the euro sign
+    for parts in readings:
         try:
-            raw = b"".join(b"\x80" if euro and char == "€" else char.encode("gb18030") for char in line)
-            fixed = raw.decode("utf-8")
+            fixed = b"\x80".join(part.encode("gb18030") for part in parts).decode("utf-8")
         except UnicodeError:
             continue
         written = [char for char in fixed if ord(char) > 0x7F]
