@@ -55,7 +55,8 @@ def reason(data: bytes, name: str = "a.zip", **options: Any) -> str:
 def test_members_of_any_kind_become_documents_with_their_path() -> None:
     data = zipped(
         ("cases/2024/a.txt", b"plain words"), ("cases/letter.docx", docx(paragraph("a letter"))),
-        ("export.csv", b"text,label\none,x\ntwo,y\n"), ("mail.eml", bytes(message("s", "body", ("b.txt", b"attached")))),
+        ("export.csv", b"text,label\none,x\ntwo,y\n"),
+        ("mail.eml", bytes(message("s", "body", ("b.txt", b"attached")))),
         ("logo.png", b"\x89PNG\r\n\x1a\n"), ("empty.txt", b""), ("page.pdf", pdf([["a page"]])),
     )  # fmt: skip
     reading = read(data)

@@ -57,7 +57,8 @@ def test_entity_bombs_and_external_entities_are_refused(data: bytes) -> None:
 
 
 def test_harmless_entities_are_read_and_a_dtd_is_not_fetched() -> None:
-    data = b'<!DOCTYPE a SYSTEM "http://localhost:1/a.dtd" [<!ENTITY firm "M&#252;ller AG">]><a><p>by &firm; &alpha; &no;</p></a>'
+    kinds = b'<!DOCTYPE a SYSTEM "http://localhost:1/a.dtd" [<!ENTITY firm "M&#252;ller AG">]>'
+    data = kinds + b"<a><p>by &firm; &alpha; &no;</p></a>"
     assert readers.read(data, "a.xml", Options()).pieces[0].text == "by Müller AG α &no;"
 
 

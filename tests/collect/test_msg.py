@@ -22,9 +22,10 @@ def read(tree: dict, name: str = "a.msg", **options: object) -> Reading:
 def test_a_message_with_attachments_reads_like_its_eml() -> None:
     inner = message({SUBJECT: "Inner", BODY: "inner body"}, attached("b.txt", "里面的文本".encode()), header=24)
     tree = message(
-        {SUBJECT: "贷款申请", BODY: "您好：\r\n请查收附件。\r\n", "0C1A": "张三", "0C1F": "zhang@example.cn", "0E04": "李四",
-         "1035": "<m2@example.cn>", "1042": "<m1@example.cn>"},
-        attached("合同.docx", docx(paragraph("合同正文"))), embedded("fwd.msg", inner), attached("x.png", b"\x89PNG\r\n\x1a\n"),
+        {SUBJECT: "贷款申请", BODY: "您好：\r\n请查收附件。\r\n", "0C1A": "张三", "0C1F": "zhang@example.cn",
+         "0E04": "李四", "1035": "<m2@example.cn>", "1042": "<m1@example.cn>"},
+        attached("合同.docx", docx(paragraph("合同正文"))), embedded("fwd.msg", inner),
+        attached("x.png", b"\x89PNG\r\n\x1a\n"),
     )  # fmt: skip
     reading = read(tree)
     piece = reading.pieces[0]
@@ -69,7 +70,8 @@ def lzfu(text: bytes) -> bytes:
 
 RTF_PAGE = (
     rb"{\rtf1\ansi\ansicpg936\fromhtml1 {\fonttbl{\f0 Arial;}}{\*\htmltag64 <p>}\htmlrtf {\b\htmlrtf0 "
-    rb"\'c7\'eb\'cd\'cb\'bf\'ee {\*\htmltag84 <b>}now{\*\htmltag92 </b>}\htmlrtf }\htmlrtf0 \u-10179?\u-8704?{\*\htmltag72 </p>}}"
+    rb"\'c7\'eb\'cd\'cb\'bf\'ee {\*\htmltag84 <b>}now{\*\htmltag92 </b>}\htmlrtf }\htmlrtf0 "
+    rb"\u-10179?\u-8704?{\*\htmltag72 </p>}}"
 )
 
 
