@@ -73,6 +73,7 @@ class Member:
             "unsupported format": "a member that no reader reads, or a way of packing that is not known",
             "nested too deep": "more than eight containers inside each other",
             "reader failed": "a bug of the member's reader; the others are read",
+            "out of memory": "reading a member takes more than `collect.max_memory_per_file`",
         },
         lost=("empty folders", "comments of the archive"),
     ),
@@ -140,8 +141,10 @@ def _member(member: Member, path: str, options: Options) -> Reading:
         found = readers.read(data, parts[-1], options.inside(reader=options.reader))
     except Unreadable as error:
         return Reading(refused=[Refusal("", error.reason, error.detail)])
-    except (UserError, MemoryError):
+    except UserError:
         raise
+    except MemoryError:
+        return Reading(refused=[Refusal("", "out of memory", "not enough memory to read this member")])
     except RecursionError:
         return Reading(refused=[Refusal("", "damaged", "nested too deeply to be read")])
     except Exception as error:  # one odd member must not cost the archive

@@ -209,10 +209,10 @@ def _jats_article(article: Any, names: Mapping[str, str], part: str) -> Piece | 
         return plain(found, names) if found is not None else ""
 
     title = first("{*}title-group/{*}article-title")
-    abstracts = [flowing(item, names, 1) for item in meta.iterfind("{*}abstract")]
+    abstracts = [flowing(item, names) for item in meta.iterfind("{*}abstract")]
     body = article.find("{*}body")
     back = [item for item in article.iterfind("{*}back/*") if tag(item) not in SKIPPED]
-    rest = [flowing(item, names, 1) for item in ([body] if body is not None else []) + back]
+    rest = [flowing(item, names) for item in ([body] if body is not None else []) + back]
     text = "\n\n".join(item for item in (title, *abstracts, *rest) if item)
     if not text:
         return None

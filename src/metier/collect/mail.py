@@ -61,6 +61,7 @@ ODD = (
             "nested too deep": "more than three mails inside each other",
             "attachments are off": "`collect.attachments: false`",
             "reader failed": "an odd message of a mailbox; the others are read",
+            "out of memory": "a message takes more than `collect.max_memory_per_file`",
         },
         lost=("pictures that a message would fetch (nothing is fetched)",),
         libraries=("lxml",),
@@ -124,8 +125,10 @@ def _one(message: bytes, part: str, options: Options, threads: letter.Threads) -
         one = _message(message, part, replace(options, progress=None))
     except Unreadable as error:
         return Reading(refused=[Refusal(part, error.reason, error.detail)])
-    except (UserError, MemoryError):
+    except UserError:
         raise
+    except MemoryError:
+        return Reading(refused=[Refusal(part, "out of memory", "not enough memory to read this message")])
     except Exception as error:  # one odd message must not cost the whole mailbox
         return Reading(refused=[Refusal(part, "reader failed", f"{type(error).__name__}: {str(error)[:300]}")])
     for piece in one.pieces:

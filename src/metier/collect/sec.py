@@ -149,7 +149,7 @@ def _text_of(body: str, told: dict[str, str]) -> str:
 
 def _piece(source: str, metadata: dict[str, Any], part: str) -> Piece:
     hidden = 0
-    if re.search(r"<(?:html|body|div|p|table|font)\b", source[:HEAD], re.I):
+    if re.search(r"<(?:html|body|div|p|td|font)\b", source[:HEAD], re.I):
         text, title, hidden = _page(source)
     else:
         text, title = _plain(source), ""
