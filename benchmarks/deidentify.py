@@ -119,14 +119,18 @@ def english(path: Path, finder: Finder) -> dict[str, Score]:
                 score.gold, score.found = score.gold + 1, score.found + hit
                 score.exact += (start, end) in fitting
                 if not hit:
-                    score.missed.append(text[max(0, start - 40) : start] + "⟦" + text[start:end] + "⟧" + text[end : end + 20])
+                    score.missed.append(
+                        text[max(0, start - 40) : start] + "⟦" + text[start:end] + "⟧" + text[end : end + 20]
+                    )
         for start, end, kind in found:
             if kind not in KINDS:
                 continue
             right = covered(start, end, [(a, b) for a, b, name in gold if kind in ACCEPTED.get(name, ())]) >= 0.5
             scores["*"].predicted, scores["*"].right = scores["*"].predicted + 1, scores["*"].right + right
             if not right:
-                scores["*"].wrong.append(f"{kind}: " + text[max(0, start - 40) : start] + "⟦" + text[start:end] + "⟧" + text[end : end + 20])
+                scores["*"].wrong.append(
+                    f"{kind}: " + text[max(0, start - 40) : start] + "⟦" + text[start:end] + "⟧" + text[end : end + 20]
+                )
     return scores
 
 
@@ -136,18 +140,28 @@ def print_english(show: int) -> None:
         path = mirror() / "presidio-research" / name
         ours, theirs = english(path, metier), english(path, presidio)
         print(f"\n### presidio-research, {title}\n")
-        print("| class | gold | recall (overlap) | recall (strict) | Presidio, overlap | Presidio, strict |\n| --- | ---: | ---: | ---: | ---: | ---: |")
+        print(
+            "| class | gold | recall (overlap) | recall (strict) | Presidio, overlap | Presidio, strict |\n| --- | ---: | ---: | ---: | ---: | ---: |"
+        )
         order = sorted(ours, key=lambda key: (key != "*", key not in PATTERN, -ours[key].gold))
         for key in order:
             if key != "*" and key not in ACCEPTED:
                 continue
             a, b = ours[key], theirs[key]
             label = "**all pattern classes**" if key == "*" else key if key in PATTERN else f"{key} (no pattern class)"
-            print(f"| {label} | {a.gold} | {a.found / a.gold:.3f} | {a.exact / a.gold:.3f} | {b.found / a.gold:.3f} | {b.exact / a.gold:.3f} |")
+            print(
+                f"| {label} | {a.gold} | {a.found / a.gold:.3f} | {a.exact / a.gold:.3f} | {b.found / a.gold:.3f} | {b.exact / a.gold:.3f} |"
+            )
         for who, score in (("Metier", ours["*"]), ("Presidio", theirs["*"])):
-            print(f"\n{who}: precision over the pattern classes {score.right / max(1, score.predicted):.3f} ({score.right} of {score.predicted}).")
+            print(
+                f"\n{who}: precision over the pattern classes {score.right / max(1, score.predicted):.3f} ({score.right} of {score.predicted})."
+            )
         for key in order[:1] if show else []:
-            print("\n".join(["missed:", *map(repr, ours[key].missed[:show]), "wrong:", *map(repr, ours[key].wrong[:show])]))
+            print(
+                "\n".join(
+                    ["missed:", *map(repr, ours[key].missed[:show]), "wrong:", *map(repr, ours[key].wrong[:show])]
+                )
+            )
 
 
 # Tag of contextual-anonymizer -> kinds that name it.
@@ -189,7 +203,9 @@ def print_contextual() -> None:
     """Recall per class; the set has no spans, so precision is not defined."""
     ours, used, left = contextual(metier)
     theirs, _, _ = contextual(presidio)
-    print(f"\n### contextual-anonymizer\n\n{used} pairs; {left} were reworded by their authors and cannot be aligned. Dates with a digit only.\n")
+    print(
+        f"\n### contextual-anonymizer\n\n{used} pairs; {left} were reworded by their authors and cannot be aligned. Dates with a digit only.\n"
+    )
     print("| class | values | recall | Presidio |\n| --- | ---: | ---: | ---: |")
     for tag, (gold, found) in sorted(ours.items(), key=lambda row: -row[1][0]):
         print(f"| {tag} | {gold} | {found / gold:.3f} | {theirs[tag][1] / gold:.3f} |")
@@ -214,7 +230,13 @@ def chinese(finder: Finder, made: list[Document]) -> dict[str, Score]:
             for key in (kind, "*"):
                 scores[key].predicted, scores[key].right = scores[key].predicted + 1, scores[key].right + right
             if not right:
-                scores[kind].wrong.append(document.text[max(0, start - 20) : start] + "⟦" + document.text[start:end] + "⟧" + document.text[end : end + 10])
+                scores[kind].wrong.append(
+                    document.text[max(0, start - 20) : start]
+                    + "⟦"
+                    + document.text[start:end]
+                    + "⟧"
+                    + document.text[end : end + 10]
+                )
         for start, end, name in document.traps:
             hit = any(a < end and start < b for a, b, _ in found)
             for key in (f"trap: {name}", "traps"):
@@ -231,10 +253,15 @@ def print_chinese(count: int, show: int) -> None:
     ours, theirs = chinese(metier, made), chinese(lambda text: presidio(text, "zh"), made)
     print(f"\n### Chinese, generated ({count} documents, {sum(len(d.text) for d in made):,} characters)\n")
     print("| kind | gold | recall (whole span) | precision | Presidio, recall |\n| --- | ---: | ---: | ---: | ---: |")
-    for key in sorted((key for key in ours if ours[key].gold and not key.startswith("trap")), key=lambda key: (key != "*", -ours[key].gold)):
+    for key in sorted(
+        (key for key in ours if ours[key].gold and not key.startswith("trap")),
+        key=lambda key: (key != "*", -ours[key].gold),
+    ):
         a, b = ours[key], theirs[key]
         precision = f"{a.right / a.predicted:.3f}" if a.predicted else "-"
-        print(f"| {'**all**' if key == '*' else key} | {a.gold} | {a.found / a.gold:.3f} | {precision} | {b.found / a.gold:.3f} |")
+        print(
+            f"| {'**all**' if key == '*' else key} | {a.gold} | {a.found / a.gold:.3f} | {precision} | {b.found / a.gold:.3f} |"
+        )
     glued = [text for document in made for text in document.glued]
     missed = [text for text, value in glued if value not in [text[a:b] for a, b, _ in metier(text)]]
     checked = [sum(getattr(ours[kind], name) for kind in CHECKED) for name in ("found", "gold")]
@@ -264,7 +291,12 @@ def speed() -> None:
         metier(texts[0]), presidio(texts[0], language)
         ours = _seconds(metier, texts)
         part = texts[: max(1, len(texts) // 10)]
-        theirs = _seconds(lambda text, language=language: presidio(text, language), part) * size * 1e6 / sum(len(text.encode()) for text in part)
+        theirs = (
+            _seconds(lambda text, language=language: presidio(text, language), part)
+            * size
+            * 1e6
+            / sum(len(text.encode()) for text in part)
+        )
         print(f"| {name} | {size:.2f} | {size / ours:.2f} | {size / theirs:.3f} | {theirs / ours:.0f} |")
 
 

@@ -18,11 +18,58 @@ SURNAMES = "王李张刘陈杨黄赵吴周徐孙马朱胡郭何林罗郑梁谢�
 GIVEN = "伟芳娜敏静丽强磊军洋勇艳杰娟涛超明霞秀英刚平鹏辉梅鑫波斌宇浩凯健俊帆帅旭宁龙林欢佳雪慧建国红玉兰桂珍志海文博子涵雨欣思远浩然梓萱晨曦可馨嘉怡"
 CITIES = ("北京市朝阳区", "上海市浦东新区", "广东省广州市天河区", "浙江省杭州市西湖区", "四川省成都市武侯区", "湖北省武汉市洪山区", "江苏省南京市鼓楼区",
           "陕西省西安市雁塔区", "山东省青岛市市南区", "河南省郑州市金水区", "辽宁省沈阳市和平区", "福建省厦门市思明区")  # fmt: skip
-REGIONS = ("110105", "310115", "440106", "330106", "510107", "420111", "320106", "610113", "370202", "410105", "210102", "350203")
-ROADS = ("建国路", "人民路", "解放大道", "中山北路", "文一西路", "科华北路", "长江路", "和平大街", "学院路", "新华街", "滨海大道", "朝阳路")
+REGIONS = (
+    "110105",
+    "310115",
+    "440106",
+    "330106",
+    "510107",
+    "420111",
+    "320106",
+    "610113",
+    "370202",
+    "410105",
+    "210102",
+    "350203",
+)
+ROADS = (
+    "建国路",
+    "人民路",
+    "解放大道",
+    "中山北路",
+    "文一西路",
+    "科华北路",
+    "长江路",
+    "和平大街",
+    "学院路",
+    "新华街",
+    "滨海大道",
+    "朝阳路",
+)
 ESTATES = ("阳光花园", "翠湖小区", "东方家园小区", "金地花园", "紫荆公寓")
 AREA_CODES = ("010", "021", "020", "0571", "028", "027", "025", "029", "0532", "0371", "024", "0592")
-PREFIXES = ("130", "131", "135", "136", "137", "138", "139", "150", "151", "158", "159", "166", "173", "177", "180", "186", "188", "189", "191", "199")
+PREFIXES = (
+    "130",
+    "131",
+    "135",
+    "136",
+    "137",
+    "138",
+    "139",
+    "150",
+    "151",
+    "158",
+    "159",
+    "166",
+    "173",
+    "177",
+    "180",
+    "186",
+    "188",
+    "189",
+    "191",
+    "199",
+)
 MAILS = ("qq.com", "163.com", "126.com", "sina.com.cn", "example.com", "hospital-demo.cn")
 SIGNS = "京沪粤浙川鄂苏陕鲁豫辽闽"
 FULL_WIDTH = str.maketrans("0123456789", "０１２３４５６７８９")
@@ -66,7 +113,9 @@ class Maker:
 
     def resident(self) -> str:
         """GB 11643: region, date of birth, serial, MOD 11-2."""
-        body = self.draw.choice(REGIONS) + self.day(1940, 2015).strftime("%Y%m%d") + f"{self.draw.randrange(1, 999):03d}"
+        body = (
+            self.draw.choice(REGIONS) + self.day(1940, 2015).strftime("%Y%m%d") + f"{self.draw.randrange(1, 999):03d}"
+        )
         total = sum(int(char) * (2 ** (17 - place) % 11) for place, char in enumerate(body))
         return body + "10X98765432"[total % 11]
 
@@ -91,7 +140,9 @@ class Maker:
         form = self.draw.random()
         if form < 0.7:
             return number
-        return self.draw.choice((grouped, grouped.replace(" ", "-"), "+86 " + number, "+86" + number, number.translate(FULL_WIDTH)))
+        return self.draw.choice(
+            (grouped, grouped.replace(" ", "-"), "+86 " + number, "+86" + number, number.translate(FULL_WIDTH))
+        )
 
     def landline(self) -> str:
         """Area code and seven or eight digits."""
@@ -99,7 +150,12 @@ class Maker:
 
     def mail(self) -> str:
         """A local part of letters and digits."""
-        return self.draw.choice(("zhang", "li_wei", "wang.fang", "chen", "liuyang", "zhao88")) + str(self.draw.randint(1, 9999)) + "@" + self.draw.choice(MAILS)
+        return (
+            self.draw.choice(("zhang", "li_wei", "wang.fang", "chen", "liuyang", "zhao88"))
+            + str(self.draw.randint(1, 9999))
+            + "@"
+            + self.draw.choice(MAILS)
+        )
 
     def plate(self) -> str:
         """Old plates and those of new energy."""
@@ -107,11 +163,23 @@ class Maker:
         head = self.draw.choice(SIGNS) + self.draw.choice(letters[:12])
         if self.draw.random() < 0.3:
             return head + "D" + self.digits(5)
-        return head + self.draw.choice((self.digits(5), self.draw.choice(letters) + self.digits(4), self.digits(3) + self.draw.choice(letters) + self.digits(1)))
+        return head + self.draw.choice(
+            (
+                self.digits(5),
+                self.draw.choice(letters) + self.digits(4),
+                self.digits(3) + self.draw.choice(letters) + self.digits(1),
+            )
+        )
 
     def address(self) -> str:
         """District, road, number and often house and room."""
-        tail = self.draw.choice(("", f"{self.draw.randint(1, 20)}号楼{self.draw.randint(101, 2204)}室", f"{self.draw.choice(ESTATES)}{self.draw.randint(1, 30)}栋{self.draw.randint(1, 4)}单元{self.draw.randint(101, 1804)}"))
+        tail = self.draw.choice(
+            (
+                "",
+                f"{self.draw.randint(1, 20)}号楼{self.draw.randint(101, 2204)}室",
+                f"{self.draw.choice(ESTATES)}{self.draw.randint(1, 30)}栋{self.draw.randint(1, 4)}单元{self.draw.randint(101, 1804)}",
+            )
+        )
         return f"{self.draw.choice(CITIES)}{self.draw.choice(ROADS)}{self.draw.randint(1, 998)}号{tail}"
 
     def case(self) -> str:
@@ -123,7 +191,15 @@ class Maker:
     def amount(self) -> str:
         """Money."""
         value = self.draw.uniform(10, 9_000_000)
-        return self.draw.choice((f"{value:,.2f}元", f"{value:.2f}元", f"人民币{int(value)}元", f"￥{value:,.2f}", f"{value / 10000:.2f}万元"))
+        return self.draw.choice(
+            (
+                f"{value:,.2f}元",
+                f"{value:.2f}元",
+                f"人民币{int(value)}元",
+                f"￥{value:,.2f}",
+                f"{value / 10000:.2f}万元",
+            )
+        )
 
     def record(self) -> str:
         """A hospital's number."""
@@ -218,7 +294,13 @@ def chat(make: Maker) -> Document:
         end = make.draw.choice(("，", "。", "、", "哦", "谢谢", "\n"))
         parts += [label, (kind, value), end]
         glued.append((label + value + end, value))
-    parts += ["转了", ("trap amount", make.amount()), "，房间", ("trap quantity", str(make.draw.randint(101, 999))), make.draw.choice(("，明天见", "，收到回复"))]
+    parts += [
+        "转了",
+        ("trap amount", make.amount()),
+        "，房间",
+        ("trap quantity", str(make.draw.randint(101, 999))),
+        make.draw.choice(("，明天见", "，收到回复")),
+    ]
     document = build("chat", parts)
     document.glued = glued
     return document

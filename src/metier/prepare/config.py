@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from metier.config import Section
+from metier.prepare.deidentify.config import DeidentifyConfig
 
 
 class NormalizeConfig(Section):
@@ -61,6 +62,7 @@ class PrepareConfig(Section):
     """From documents to examples."""
 
     normalize: NormalizeConfig = NormalizeConfig()
+    deidentify: DeidentifyConfig = DeidentifyConfig()
     dedup: DedupConfig = DedupConfig()
     split: SplitConfig = SplitConfig()
     operations: tuple[str, ...] = ()

@@ -2,6 +2,7 @@
 
 from metier.prepare.conflicts import conflicts
 from metier.prepare.dedup import find_duplicates
+from metier.prepare.deidentify.operation import deidentify
 from metier.prepare.fold import fold_duplicates
 from metier.prepare.labels import labels
 from metier.prepare.language import language
@@ -11,5 +12,5 @@ from metier.prepare.official import official
 from metier.prepare.split import split
 from metier.prepare.tasks import examples
 
-__all__ = ["conflicts", "examples", "find_duplicates", "fold_duplicates", "labels", "language", "leaks", "normalize",
+__all__ = ["conflicts", "deidentify", "examples", "find_duplicates", "fold_duplicates", "labels", "language", "leaks", "normalize",
            "official", "split"]  # fmt: skip

@@ -118,4 +118,8 @@ class DeidentifyConfig(Section):
             from metier.prepare.deidentify.replace.key import fingerprint, load
 
             content["key"] = fingerprint(load(self))
+        if self.names.model:
+            from metier.prepare.deidentify.tagger import identity
+
+            content["names"]["model"] = identity(self.names.model)
         return content

@@ -51,7 +51,9 @@ def analyzer(language: str, everything: bool = False) -> Any:
 
 def spans(text: str, language: str) -> list[Span]:
     """What Presidio finds, as weak findings: ours win where both are. language: "zh" or else English."""
-    results = analyzer("zh" if language == "zh" else "en").analyze(text=text, language="zh" if language == "zh" else "en")
+    results = analyzer("zh" if language == "zh" else "en").analyze(
+        text=text, language="zh" if language == "zh" else "en"
+    )
     return [
         Span(item.start, item.end, KINDS[item.entity_type], "presidio", WEAK)
         for item in results

@@ -198,4 +198,3 @@ def taiwan_digit(body: str) -> str:
     letter = "ABCDEFGHJKLMNPQRSTUVXYWZIO".index(body[0]) + 10
     values = [letter // 10, letter % 10, *(int(digit) for digit in body[1:])]
     return str(-sum(value * weight for value, weight in zip(values, (1, 9, 8, 7, 6, 5, 4, 3, 2, 1), strict=True)) % 10)
-

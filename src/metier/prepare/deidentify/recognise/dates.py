@@ -45,15 +45,21 @@ _BIRTH_BEFORE = re.compile(
     r"(?:\s*(?:[:=为是于]|is|was|on|in|it'?s|coming up|falls|[.)]))*\s*$"
 )
 _BIRTH_AFTER = re.compile(r"\s?(?:出生|生(?![产活物效命意前])|生人)")
-_BIRTH_ONLY = re.compile(r"(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:[0-2]\d|3[01])(?!\d)|\d{1,2}/\d{1,2}(?!\d|/)|(?:19|20)\d{2}[-./]\d{1,2}(?![\d\-./])")
+_BIRTH_ONLY = re.compile(
+    r"(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:[0-2]\d|3[01])(?!\d)|\d{1,2}/\d{1,2}(?!\d|/)|(?:19|20)\d{2}[-./]\d{1,2}(?![\d\-./])"
+)
 _BIRTH_LABEL = re.compile(r"出生|生日|生于|(?<![A-Za-z])(?:[Bb]irth|BIRTH|DOB|dob|D\.O\.B|[Bb]orn|BORN)")
 _SECTION = re.compile(r"(?:version|section|clause|article|chapter|(?<![a-z])v|§|第)\s*\.?\s*$")
 _AGE_ENGLISH = re.compile(
     r"(?<![0-9.,/-])(?P<v>[0-9]{2,3})(?=[ -]?(?:year|yr)s?[ -]?old|[ -]?y/?o(?![a-z])|[ ]years of age|[ -]?yrs?(?![a-z]))"
     r"|(?:(?<![A-Za-z])(?:[Aa]ged?|AGED?|turn(?:ed|s|ing)?)[ :]{1,3}(?:of[ ])?)(?P<w>[0-9]{2,3})(?![0-9%.,/]|[ -]?(?:mg|kg|ml|mm|cm))"
 )
-_AGE_CHINESE = re.compile(r"(?<![0-9.])(?P<v>[0-9]{2,3})(?=[ ]?(?:周岁|岁))|(?:年龄|享年|高龄)[ ]?[:为]?[ ]?(?P<w>[0-9]{2,3})(?![0-9%.])")
-_AGE_NUMERALS = re.compile("(?P<v>(?:九十[一二三四五六七八九]?|一?百(?:零?[一二三四五六七八九]|一十[一二三四五六七八九]?)?))(?=周?岁)")
+_AGE_CHINESE = re.compile(
+    r"(?<![0-9.])(?P<v>[0-9]{2,3})(?=[ ]?(?:周岁|岁))|(?:年龄|享年|高龄)[ ]?[:为]?[ ]?(?P<w>[0-9]{2,3})(?![0-9%.])"
+)
+_AGE_NUMERALS = re.compile(
+    "(?P<v>(?:九十[一二三四五六七八九]?|一?百(?:零?[一二三四五六七八九]|一十[一二三四五六七八九]?)?))(?=周?岁)"
+)
 
 
 def dates(view: str) -> Iterator[Span]:
@@ -124,7 +130,11 @@ def _numbering(view: str, found: re.Match[str]) -> bool:
     """10.2.24 and 1-2-03 are sections and parts, unless the year has four digits or slashes stand between."""
     if _SECTION.search(view[max(0, found.start() - 12) : found.start()].lower()):
         return True
-    return len(found["y"]) == 2 and found["s"] != "/" and not _BIRTH_BEFORE.search(view[max(0, found.start() - 24) : found.start()].lower())
+    return (
+        len(found["y"]) == 2
+        and found["s"] != "/"
+        and not _BIRTH_BEFORE.search(view[max(0, found.start() - 24) : found.start()].lower())
+    )
 
 
 def _span(view: str, start: int, end: int, rule: str, weight: int) -> Span:

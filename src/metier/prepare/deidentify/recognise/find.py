@@ -22,7 +22,11 @@ PLACEHOLDER = re.compile(r"\[[A-Z][A-Z ]{1,20}\]|【[\u4e00-\u9fff]{2,6}】|\*{3
 
 
 def find(
-    text: str, more: Iterable[Span] = (), ages_from: int = 90, context_names: bool = True, companies: bool = False,
+    text: str,
+    more: Iterable[Span] = (),
+    ages_from: int = 90,
+    context_names: bool = True,
+    companies: bool = False,
     repeat: bool = True,
 ) -> list[Span]:
     """Spans in order, none over another, none inside a placeholder."""

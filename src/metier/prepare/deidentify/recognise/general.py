@@ -43,7 +43,9 @@ _DOMAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9\-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9]
 _OTHER_DOMAIN = re.compile(r"[^\W_]+(?:[.\-][^\W_]+){0,6}\.[A-Za-z\u4e00-\u9fff]{2,12}")
 _LITERAL = re.compile(r"\[(?:IPv6:)?[0-9A-Fa-f.:]+\]")
 _HANDLE = re.compile(r"@[A-Za-z_][A-Za-z0-9_.]{1,30}[A-Za-z0-9_]")
-_URL = re.compile(r"(?:[\u4e00-\u9fff]{1,12}\.(?:cn|com|net|中国|网址|公司))?[^\s<>\"'，。；：！？、（）《》“”【】「」\u4e00-\u9fff|\\^`{}\[\]]{0,2000}")
+_URL = re.compile(
+    r"(?:[\u4e00-\u9fff]{1,12}\.(?:cn|com|net|中国|网址|公司))?[^\s<>\"'，。；：！？、（）《》“”【】「」\u4e00-\u9fff|\\^`{}\[\]]{0,2000}"
+)
 _URL_TAIL = ".,;:!?)*_'~"
 _WWW = re.compile(r"(?<![A-Za-z0-9.@])www\d?\.(?=[A-Za-z0-9-]+\.[A-Za-z])")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]{1,15}$")
@@ -55,7 +57,7 @@ _HEX_BEFORE = re.compile(r"[0-9A-Fa-f:]{1,40}$")
 def mail_at(view: str, place: int) -> Span | None:
     """The e-mail address around the `@` at `place`."""
     before = _LOCAL.search(view, max(0, place - 64), place)
-    after = (_DOMAIN.match(view, place + 1) or _LITERAL.match(view, place + 1) or _OTHER_DOMAIN.match(view, place + 1))
+    after = _DOMAIN.match(view, place + 1) or _LITERAL.match(view, place + 1) or _OTHER_DOMAIN.match(view, place + 1)
     if before is None or after is None:
         return None
     start = before.start()

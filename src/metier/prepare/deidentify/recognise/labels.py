@@ -98,7 +98,9 @@ _AFTER_EN = re.compile(r"[ \\,(/-]{0,3}(?:office|fax|mobile|cell|home|work|desk|
 _AFTER_ZH = re.compile(r"[ (/-]{0,2}(?:微信同号|手机|电话|同微信|办公|宅|传真)")
 # A question for a number, and the turn that answers it: "your account number? [10:19] Customer: Yes, it's 987654321".
 _ASKED = re.compile(_borders(f"(?<![a-z])(?:{_either(ENGLISH)})(?:[ ](?:number|id|no\\.?))?[^\n?]{{0,40}}\\?"))
-_ANSWER = re.compile(r"(?:^|[ :,.])(?:yes|sure|ok(?:ay)?|of course)?[ ,.!]{0,3}(?:it'?s|it is|that'?s|here it is)[ :]{0,3}$")
+_ANSWER = re.compile(
+    r"(?:^|[ :,.])(?:yes|sure|ok(?:ay)?|of course)?[ ,.!]{0,3}(?:it'?s|it is|that'?s|here it is)[ :]{0,3}$"
+)
 _HAN = re.compile("[\u4e00-\u9fff]")
 
 
@@ -127,7 +129,9 @@ class Surrounding:
             found = _ZH.search(window) if _HAN.search(window) else None
             found = found or _EN.search(window.lower())
             if found is None and _ANSWER.search(window.lower()):
-                asked = list(_ASKED.finditer(self.view[max(0, self.start - 160) : self.start].rpartition("\n")[0].lower()))
+                asked = list(
+                    _ASKED.finditer(self.view[max(0, self.start - 160) : self.start].rpartition("\n")[0].lower())
+                )
                 found = asked[-1] if asked else None
             self._kind = found.lastgroup or "" if found else ""
             if self._kind in ("phone", "licence") and self.other:

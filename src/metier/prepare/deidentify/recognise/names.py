@@ -42,9 +42,15 @@ _CLOSING = re.compile(
     r"(?:[Rr]egards|[Ss]incerely|[Bb]est|[Bb]est wishes|[Tt]hanks|[Tt]hank you|[Cc]heers|[Yy]ours truly|[Ff]aithfully|[Cc]ordially|[Rr]espectfully)"
     rf"(?: yours)?,?[ ]*\n[ \n]{{0,4}}(?:(?:{_TITLES})\.?[ ])?(?P<v>{_FULL})[ ]*(?=\n|$)"
 )
-_TRANSCRIPT = re.compile(rf"(?m)^[\[(]?\d{{1,2}}:\d{{2}}(?::\d{{2}})?(?:[ ]?[AaPp][Mm])?[\])]?[ ](?P<v>{_FULL})(?=[ ]?(?:\([^()\n]{{1,40}}\))?:)")
-_SPEAKER = re.compile(rf"(?m)^[> ]{{0,3}}(?:[\[(][^\])\n]{{1,30}}[\])][ ]?)?(?P<v>{_FULL})(?=[ ]?(?:\([^()\n]{{1,40}}\))?:)")
-_PLAIN_NAME = re.compile(rf"(?<![A-Za-z])(?P<v>(?P<first>[A-Z][a-z]+)(?:[ ][A-Z]\.?)?[ ](?:(?:van|von|de|der|di|del|la)[ ])?{_PART}(?:-{_PART})?)(?![a-z])")
+_TRANSCRIPT = re.compile(
+    rf"(?m)^[\[(]?\d{{1,2}}:\d{{2}}(?::\d{{2}})?(?:[ ]?[AaPp][Mm])?[\])]?[ ](?P<v>{_FULL})(?=[ ]?(?:\([^()\n]{{1,40}}\))?:)"
+)
+_SPEAKER = re.compile(
+    rf"(?m)^[> ]{{0,3}}(?:[\[(][^\])\n]{{1,30}}[\])][ ]?)?(?P<v>{_FULL})(?=[ ]?(?:\([^()\n]{{1,40}}\))?:)"
+)
+_PLAIN_NAME = re.compile(
+    rf"(?<![A-Za-z])(?P<v>(?P<first>[A-Z][a-z]+)(?:[ ][A-Z]\.?)?[ ](?:(?:van|von|de|der|di|del|la)[ ])?{_PART}(?:-{_PART})?)(?![a-z])"
+)
 _INVERTED = re.compile(rf"(?<![A-Za-z])(?P<v>(?P<last>{_PART}),[ ](?P<first>[A-Z][a-z]+)(?:[ ][A-Z]\.?)?)(?![a-z])")
 _INITIAL = re.compile("[A-Z][.]")
 _AFTER_COLON = re.compile(rf"[ ]{{0,6}}(?:(?:{_TITLES})\.?[ ])?(?P<v>(?:[A-Z]\.[ ]?){{0,2}}{_FULL})")
@@ -82,7 +88,9 @@ _GOES_ON = frozenset("因于的在与和诉主入等是来患男女现被向称�
                      "做用系此该其之以至今前后上下中间内外先女医护老师同总您你我他她它们个这那年月日时分岁体既否曾当即起得着过了吗呢吧啊电话手机签章姓与身出复"
                      "性别职务")  # fmt: skip
 # Surnames that are also everyday words; before a title they count only with a given name between.
-_UNSURE = frozenset("和向于时应成常方高安白路明水文何温平强全都计单位来关原保连谈官乐商银元满华从连党解车花查房边古简管游阳习")
+_UNSURE = frozenset(
+    "和向于时应成常方高安白路明水文何温平强全都计单位来关原保连谈官乐商银元满华从连党解车花查房边古简管游阳习"
+)
 _NAME_END = re.compile("[^\u4e00-\u9fff]")
 
 
@@ -93,10 +101,14 @@ def _chinese_patterns() -> tuple[re.Pattern[str], ...]:
     surname = f"(?:{double}|[{single}])"
     masked = r"[某XxＸ×*＊]{1,2}[甲乙丙丁]?"
     name = rf"(?P<surname>{surname})(?:{masked}|(?P<given>[\u4e00-\u9fff](?:·?[\u4e00-\u9fff])?))"
-    roles = re.compile(rf"(?:{_ROLES})(?P<glue>(?:姓名|签名|签字|[(][^()\n]{{0,12}}[)]|[)])?(?P<colon>[ ]{{0,8}}[: ][ ]{{0,8}})?(?:为|是|叫)?){name}")
+    roles = re.compile(
+        rf"(?:{_ROLES})(?P<glue>(?:姓名|签名|签字|[(][^()\n]{{0,12}}[)]|[)])?(?P<colon>[ ]{{0,8}}[: ][ ]{{0,8}})?(?:为|是|叫)?){name}"
+    )
     titles = re.compile(f"(?:{_AFTER_NAMES})")
     anonymous = re.compile(rf"(?P<v>(?:{double}|[{single}])某{{1,2}}[甲乙丙丁\d]?)")
-    minority = re.compile(rf"(?:{_ROLES})[ ]{{0,2}}:[ ]{{0,4}}(?P<v>[\u4e00-\u9fff]{{1,6}}·[\u4e00-\u9fff]{{1,8}}(?:·[\u4e00-\u9fff]{{1,8}})?)")
+    minority = re.compile(
+        rf"(?:{_ROLES})[ ]{{0,2}}:[ ]{{0,4}}(?P<v>[\u4e00-\u9fff]{{1,6}}·[\u4e00-\u9fff]{{1,8}}(?:·[\u4e00-\u9fff]{{1,8}})?)"
+    )
     return roles, titles, anonymous, minority
 
 
@@ -155,7 +167,9 @@ def _before_title(view: str, title: int) -> int | None:
         border = start <= 0 or not "\u4e00" <= view[start - 1] <= "\u9fff" or view[start - 1] in _GOES_ON
         if start < 0 or not border or name[:surname] not in surnames or not 1 <= size - surname <= 2:
             continue
-        if name[0] not in _UNSURE and not any(char in _GOES_ON or not "\u4e00" <= char <= "\u9fff" for char in name[surname:]):
+        if name[0] not in _UNSURE and not any(
+            char in _GOES_ON or not "\u4e00" <= char <= "\u9fff" for char in name[surname:]
+        ):
             return start
     if title >= 2 and view[title - 2 : title] in surnames:
         return title - 2
@@ -187,7 +201,11 @@ def english(view: str) -> Iterator[Span]:
     for found in (*_CLOSING.finditer(view), *_TRANSCRIPT.finditer(view)):
         if found["v"].split()[0].lower() not in _CALLED:
             yield from _trimmed(view, found, "name under a letter or before a turn", CONTEXT)
-    for pattern, rule in ((_SPEAKER, "speaker"), (_PLAIN_NAME, "known first name"), (_INVERTED, "family name, first name")):
+    for pattern, rule in (
+        (_SPEAKER, "speaker"),
+        (_PLAIN_NAME, "known first name"),
+        (_INVERTED, "family name, first name"),
+    ):
         for found in pattern.finditer(view):
             first = found["first"] if "first" in pattern.groupindex else found["v"].split()[0]
             if first in first_names() or (rule == "speaker" and first in words("given_en")):

@@ -47,7 +47,10 @@ def variants(name: str) -> set[str]:
     found = {" ".join(pieces), f"{first} {last}", f"{last}, {first}", f"{last} {first}", f"{first[0]}. {last}", f"{first[0]} {last}",
              f"{last}, {first[0]}.", f"{first[0]}.{last}"}  # fmt: skip
     if middle:
-        found |= {f"{first} {' '.join(piece[0] + '.' for piece in middle)} {last}", f"{last}, {' '.join([first, *middle])}"}
+        found |= {
+            f"{first} {' '.join(piece[0] + '.' for piece in middle)} {last}",
+            f"{last}, {' '.join([first, *middle])}",
+        }
     found |= {piece for piece in (first, last) if _alone(piece)}
     return {way for way in found if len(way) >= 3}
 
@@ -79,7 +82,9 @@ def _written(way: str) -> str:
     return rf"(?<![A-Za-z0-9À-ÿ]){both}(?![A-Za-z0-9À-ÿ])"
 
 
-def known(view: str, compiled: Iterable[tuple[re.Pattern[str], str]], rule: str, weight: int = SHAPE - 2) -> Iterator[Span]:
+def known(
+    view: str, compiled: Iterable[tuple[re.Pattern[str], str]], rule: str, weight: int = SHAPE - 2
+) -> Iterator[Span]:
     """Every place of a known name or number."""
     for pattern, kind in compiled:
         for found in pattern.finditer(view):
@@ -89,5 +94,9 @@ def known(view: str, compiled: Iterable[tuple[re.Pattern[str], str]], rule: str,
 def repeated(view: str, spans: Iterable[Span]) -> list[Span]:
     """The other places of the names that are among the findings; 张某 and a surname alone are no names to look for."""
     names = {view[span.start : span.end] for span in spans if span.kind == "person"}
-    names = {name for name in names if "某" not in name and not (_HAN.search(name) and (len(name) < 2 or name in words("surnames_zh")))}
+    names = {
+        name
+        for name in names
+        if "某" not in name and not (_HAN.search(name) and (len(name) < 2 or name in words("surnames_zh")))
+    }
     return list(known(view, patterns(names), "name found before")) if names else []
