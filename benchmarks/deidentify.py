@@ -3,10 +3,11 @@
     METIER_DATA_MIRROR=... python benchmarks/deidentify.py [--only english,contextual,chinese,speed]
 
 Criterion. A gold span is found (overlap) if findings of an accepted kind cover at least half of its characters, and
-found exactly (strict) if one finding has the same borders. A finding is right if gold spans that accept its kind cover at
-least half of it. Pattern classes are those that a pattern can tell without knowing the world: numbers, codes, addresses
-of the network, dates with day and month. Names, places, organisations, professions and street addresses of any country are
-printed, but not counted among them; neither are bare years and weekdays, which point to nobody.
+found exactly (strict) if one finding has the same borders. A finding is right if gold spans that accept its kind
+cover at least half of it. Pattern classes are those that a pattern can tell without knowing the world: numbers,
+codes, addresses of the network, dates with day and month. Names, places, organisations, professions and street
+addresses of any country are printed, but not counted among them; neither are bare years and weekdays, which point to
+nobody.
 Presidio runs with its default recognisers on a blank spaCy pipeline, as anybody without a download has it.
 The Chinese set is generated (deidentify_chinese.py): invoices, notes, judgments, contracts and chat with traps.
 """
@@ -41,13 +42,35 @@ ACCEPTED: dict[str, set[str]] = {
     "STREET_ADDRESS": {"address", "postcode"}, "ADDRESS": {"address", "postcode"},
 }  # fmt: skip
 PRESIDIO = {
-    "CREDIT_CARD": "card", "EMAIL_ADDRESS": "email", "IBAN_CODE": "iban", "US_SSN": "national_id", "US_ITIN": "national_id",
-    "IP_ADDRESS": "ip", "URL": "url", "PHONE_NUMBER": "phone", "DATE_TIME": "date", "US_DRIVER_LICENSE": "driving_licence",
-    "PERSON": "person", "MAC_ADDRESS": "mac", "US_BANK_NUMBER": "account", "UK_NHS": "national_id", "CRYPTO": "wallet",
-    "US_PASSPORT": "passport", "MEDICAL_LICENSE": "licence",
-}  # fmt: skip
-PATTERN = ("CREDIT_CARD", "EMAIL_ADDRESS", "IBAN_CODE", "US_SSN", "IP_ADDRESS", "DOMAIN_NAME", "PHONE_NUMBER", "DATE_TIME",
-           "US_DRIVER_LICENSE")  # fmt: skip
+    "CREDIT_CARD": "card",
+    "EMAIL_ADDRESS": "email",
+    "IBAN_CODE": "iban",
+    "US_SSN": "national_id",
+    "US_ITIN": "national_id",
+    "IP_ADDRESS": "ip",
+    "URL": "url",
+    "PHONE_NUMBER": "phone",
+    "DATE_TIME": "date",
+    "US_DRIVER_LICENSE": "driving_licence",
+    "PERSON": "person",
+    "MAC_ADDRESS": "mac",
+    "US_BANK_NUMBER": "account",
+    "UK_NHS": "national_id",
+    "CRYPTO": "wallet",
+    "US_PASSPORT": "passport",
+    "MEDICAL_LICENSE": "licence",
+}
+PATTERN = (
+    "CREDIT_CARD",
+    "EMAIL_ADDRESS",
+    "IBAN_CODE",
+    "US_SSN",
+    "IP_ADDRESS",
+    "DOMAIN_NAME",
+    "PHONE_NUMBER",
+    "DATE_TIME",
+    "US_DRIVER_LICENSE",
+)
 KINDS = {kind for name in PATTERN for kind in ACCEPTED[name]}
 SETS = (
     ("synth_dataset_v2 (looked at while the rules were written)", "data/synth_dataset_v2.json"),
@@ -141,7 +164,8 @@ def print_english(show: int) -> None:
         ours, theirs = english(path, metier), english(path, presidio)
         print(f"\n### presidio-research, {title}\n")
         print(
-            "| class | gold | recall (overlap) | recall (strict) | Presidio, overlap | Presidio, strict |\n| --- | ---: | ---: | ---: | ---: | ---: |"
+            "| class | gold | recall (overlap) | recall (strict) | Presidio, overlap | Presidio, strict |\n| --- "
+            "| ---: | ---: | ---: | ---: | ---: |"
         )
         order = sorted(ours, key=lambda key: (key != "*", key not in PATTERN, -ours[key].gold))
         for key in order:
@@ -150,11 +174,13 @@ def print_english(show: int) -> None:
             a, b = ours[key], theirs[key]
             label = "**all pattern classes**" if key == "*" else key if key in PATTERN else f"{key} (no pattern class)"
             print(
-                f"| {label} | {a.gold} | {a.found / a.gold:.3f} | {a.exact / a.gold:.3f} | {b.found / a.gold:.3f} | {b.exact / a.gold:.3f} |"
+                f"| {label} | {a.gold} | {a.found / a.gold:.3f} | {a.exact / a.gold:.3f} | {b.found / a.gold:.3f} "
+                f"| {b.exact / a.gold:.3f} |"
             )
         for who, score in (("Metier", ours["*"]), ("Presidio", theirs["*"])):
             print(
-                f"\n{who}: precision over the pattern classes {score.right / max(1, score.predicted):.3f} ({score.right} of {score.predicted})."
+                f"\n{who}: precision over the pattern classes {score.right / max(1, score.predicted):.3f} "
+                f"({score.right} of {score.predicted})."
             )
         for key in order[:1] if show else []:
             print(
@@ -174,7 +200,8 @@ TAGS: dict[str, set[str]] = {
 
 
 def originals(item: dict[str, str]) -> list[tuple[int, int, str]]:
-    """Where the tags of the masked text stand in the original, by the plain text between them; [] if it was reworded."""
+    """Where the tags of the masked text stand in the original, by the plain text between them; [] if it was
+    reworded."""
     parts = re.split(r"\[([A-Z_]+?)(?:_\d+)?\]", item["anonymized_context"])
     pattern = "".join(re.escape(part) if place % 2 == 0 else "(.+?)" for place, part in enumerate(parts))
     found = re.fullmatch(pattern, item["context"], re.S)
@@ -204,7 +231,8 @@ def print_contextual() -> None:
     ours, used, left = contextual(metier)
     theirs, _, _ = contextual(presidio)
     print(
-        f"\n### contextual-anonymizer\n\n{used} pairs; {left} were reworded by their authors and cannot be aligned. Dates with a digit only.\n"
+        f"\n### contextual-anonymizer\n\n{used} pairs; {left} were reworded by their authors and cannot be aligned. "
+        f"Dates with a digit only.\n"
     )
     print("| class | values | recall | Presidio |\n| --- | ---: | ---: | ---: |")
     for tag, (gold, found) in sorted(ours.items(), key=lambda row: -row[1][0]):
@@ -260,7 +288,8 @@ def print_chinese(count: int, show: int) -> None:
         a, b = ours[key], theirs[key]
         precision = f"{a.right / a.predicted:.3f}" if a.predicted else "-"
         print(
-            f"| {'**all**' if key == '*' else key} | {a.gold} | {a.found / a.gold:.3f} | {precision} | {b.found / a.gold:.3f} |"
+            f"| {'**all**' if key == '*' else key} | {a.gold} | {a.found / a.gold:.3f} | {precision} "
+            f"| {b.found / a.gold:.3f} |"
         )
     glued = [text for document in made for text in document.glued]
     missed = [text for text, value in glued if value not in [text[a:b] for a, b, _ in metier(text)]]
@@ -271,7 +300,7 @@ def print_chinese(count: int, show: int) -> None:
     for key in sorted(key for key in ours if key.startswith("trap: ")):
         print(f"| {key[6:]} | {ours[key].gold} | {ours[key].found} | {theirs[key].found} |")
     for key in ours if show else []:
-        print(key, *map(repr, ours[key].missed[:show] + ["wrong:"] + ours[key].wrong[:show]), sep="\n   ")
+        print(key, *map(repr, [*ours[key].missed[:show], "wrong:", *ours[key].wrong[:show]]), sep="\n   ")
 
 
 def speed() -> None:

@@ -1,7 +1,7 @@
 """De-identification from the command line: a quick look at a text or file, the audit of a run, and the way back.
 
-Purpose: what `metier deidentify` does, importable. The rules are those of the prepare stage; nothing is written but what is
-asked for.
+Purpose: what `metier deidentify` does, importable. The rules are those of the prepare stage; nothing is written but
+what is asked for.
 """
 
 from __future__ import annotations
@@ -89,7 +89,8 @@ def sheet(run: str, sample: int, output: Path, seed: int) -> None:
         [[name, stratum["documents"], len(stratum["drawn"])] for name, stratum in plan["strata"].items()],
     )
     screen.say(
-        f"{drawn} of {plan['documents']:,} documents are in {output}; read them, fill in `missed`, then: metier deidentify audit --answers {output}"
+        f"{drawn} of {plan['documents']:,} documents are in {output}; read them, fill in `missed`, then: metier "
+        f"deidentify audit --answers {output}"
     )
     screen.say(
         f"to show at most 1 % with 95 % confidence, {needed(0.01, 0.95)} documents without a leftover are enough"

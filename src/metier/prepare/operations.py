@@ -12,5 +12,16 @@ from metier.prepare.official import official
 from metier.prepare.split import split
 from metier.prepare.tasks import examples
 
-__all__ = ["conflicts", "deidentify", "examples", "find_duplicates", "fold_duplicates", "labels", "language", "leaks", "normalize",
-           "official", "split"]  # fmt: skip
+__all__ = [
+    "conflicts",
+    "deidentify",
+    "examples",
+    "find_duplicates",
+    "fold_duplicates",
+    "labels",
+    "language",
+    "leaks",
+    "normalize",
+    "official",
+    "split",
+]

@@ -1,8 +1,8 @@
 """People and numbers that the source system knows: a list in a file, or fields of the document itself.
 
 Purpose: a hospital knows its patients; what it knows needs no guessing. Lists are read once, where the run was started.
-Trade-off: every name of a file is looked for in every document, a pass of all names at once; tens of thousands are quick,
-millions are not. `names.columns` looks for a document's own names only, and has no such limit.
+Trade-off: every name of a file is looked for in every document, a pass of all names at once; tens of thousands are
+quick, millions are not. `names.columns` looks for a document's own names only, and has no such limit.
 """
 
 from __future__ import annotations
@@ -27,11 +27,13 @@ def load(path: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"the list of names cannot be read: {error}", f"prepare.deidentify.names.dictionary: {path}",
-                        "give a UTF-8 text file with one name a line, or a CSV file with a column `name`") from error  # fmt: skip
+                        "give a UTF-8 text file with one name a line, or a CSV file with a column "
+                        "`name`") from error  # fmt: skip
     names, numbers = _table(text, path) if file.suffix.lower() == ".csv" else _lines(text)
     if len(names) + len(numbers) > LARGEST:
         raise UserError(f"{len(names) + len(numbers):,} entries are too many to look for in every text", path,
-                        f"keep at most {LARGEST:,}, or name the field of the documents that holds their own: names.columns")  # fmt: skip
+                        f"keep at most {LARGEST:,}, or name the field of the documents that holds their own: "
+                        f"names.columns")  # fmt: skip
     return tuple(sorted(names)), tuple(sorted(numbers))
 
 

@@ -1,11 +1,11 @@
 """The operation `deidentify`: every document without what points to a person, and an account of what was found.
 
-Purpose: text, title, file name and metadata are searched with the same rules; each finding is replaced by the policy of its
-kind, counted as `deidentified:<kind>`, and listed in the changes without its original. Before the first document, names
-that stand beside their labels are gathered for each group (patient, client, matter), so that the note of March knows whom
-the form of January named.
-Trade-off: labels, values and splits are left as they are (they are what a model shall learn); so are ids, which are hashes of
-the original text. The documents as collected still hold everything: they lie in the store of the run.
+Purpose: text, title, file name and metadata are searched with the same rules; each finding is replaced by the policy
+of its kind, counted as `deidentified:<kind>`, and listed in the changes without its original. Before the first
+document, names that stand beside their labels are gathered for each group (patient, client, matter), so that the note
+of March knows whom the form of January named.
+Trade-off: labels, values and splits are left as they are (they are what a model shall learn); so are ids, which are
+hashes of the original text. The documents as collected still hold everything: they lie in the store of the run.
 Not covered: pictures, and whatever `recognise` does not cover.
 """
 
@@ -90,8 +90,10 @@ def knowledge_of(config: DeidentifyConfig, observed: Iterable[pa.Table] = ()) ->
 
 def note(counts: dict[str, int]) -> str:
     """One sentence for the funnel: how many findings in how many texts, the most frequent kinds first."""
-    kinds = sorted(((number, name.partition(":")[2]) for name, number in counts.items() if name.startswith("deidentified:")),
-                   key=lambda item: (-item[0], item[1]))  # fmt: skip
+    kinds = sorted(
+        ((number, name.partition(":")[2]) for name, number in counts.items() if name.startswith("deidentified:")),
+        key=lambda item: (-item[0], item[1]),
+    )
     total = sum(number for number, _ in kinds)
     listed = ", ".join(f"{number:,} {name}" for number, name in kinds[:6])
     kept = counts.get("deidentify:group kept", 0)
@@ -155,9 +157,12 @@ class Worker:
         new, done = self._replace(text, language, spans, surrogates)
         source = self._place("source", row, own, surrogates, account)
         result = {
-            "text": new, "source": source, "title": self._place("title", row, own, surrogates, account),
-            "group": self._place("group", row, own, surrogates, account), "metadata": self._metadata(row, own, surrogates, account),
-        }  # fmt: skip
+            "text": new,
+            "source": source,
+            "title": self._place("title", row, own, surrogates, account),
+            "group": self._place("group", row, own, surrogates, account),
+            "metadata": self._metadata(row, own, surrogates, account),
+        }
         if group and self.config.place("group") == "keep":
             account.counts["deidentify:group kept"] += 1
         if any(item.policy != "keep" for item in done):
@@ -165,10 +170,18 @@ class Worker:
         for item in done:
             self._count("deidentified", item, account)
             if item.policy != "keep":
-                account.changes.append({
-                    "id": row["id"], "source": source, "step": NAME, "start": item.start, "end": item.end,
-                    "before": item.before if item.kind in self.config.shown else "", "after": item.after, "reason": item.kind,
-                })  # fmt: skip
+                account.changes.append(
+                    {
+                        "id": row["id"],
+                        "source": source,
+                        "step": NAME,
+                        "start": item.start,
+                        "end": item.end,
+                        "before": item.before if item.kind in self.config.shown else "",
+                        "after": item.after,
+                        "reason": item.kind,
+                    }
+                )
         self._keep_secret(row, "text", done, account)
         return result
 
@@ -234,7 +247,8 @@ class Worker:
     def _metadata(
         self, row: dict[str, Any], own: Sequence[Any], surrogates: Surrogates | None, account: _Account
     ) -> str:
-        """Every text in the JSON but what a model shall learn; names.columns become what their policy says as a whole."""
+        """Every text in the JSON but what a model shall learn; names.columns become what their policy says as a
+        whole."""
         raw, way = row["metadata"] or "", self.config.place("metadata")
         if not raw or way == "keep":
             return raw
@@ -289,9 +303,17 @@ class Worker:
     def _keep_secret(self, row: dict[str, Any], name: str, done: Sequence[Replacement], account: _Account) -> None:
         if self.config.vault:
             account.secrets += [
-                {"document": row["id"], "field": name, "kind": item.kind, "policy": item.policy, "after": item.after, "before": item.before}
-                for item in done if item.policy != "keep"
-            ]  # fmt: skip
+                {
+                    "document": row["id"],
+                    "field": name,
+                    "kind": item.kind,
+                    "policy": item.policy,
+                    "after": item.after,
+                    "before": item.before,
+                }
+                for item in done
+                if item.policy != "keep"
+            ]
 
 
 def _fields(row: dict[str, Any]) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """The hook for names that a trained tagger finds: text in, spans out, loaded when first used.
 
-Purpose: `prepare` knows nothing of models. Behind the door `tagger` stands a `TaggerDoor`; the built-in `metier` loads a
-run that was trained with the task `tag`, other packages may bring theirs.
-Trade-off: one model a process, on the processor that the process has; slow beside rules, and asked only where the recipe
-names a model.
+Purpose: `prepare` knows nothing of models. Behind the door `tagger` stands a `TaggerDoor`; the built-in `metier`
+loads a run that was trained with the task `tag`, other packages may bring theirs.
+Trade-off: one model a process, on the processor that the process has; slow beside rules, and asked only where the
+recipe names a model.
 """
 
 from __future__ import annotations
@@ -28,13 +28,29 @@ class TaggerDoor:
     identity: Callable[[str], str]
 
 
-# What labels of usual data sets are called, in small letters -> our kind. Others count as what they are, if that is a kind.
+# What labels of usual data sets are called, in small letters -> our kind. Others count as what they are, if that is a
+# kind.
 LABELS = {
-    "person": "person", "per": "person", "name": "person", "patient": "person", "doctor": "person", "姓名": "person", "nr": "person",
-    "address": "address", "street_address": "address", "loc": "address", "location": "address", "地址": "address",
-    "organization": "organisation", "organisation": "organisation", "org": "organisation", "company": "organisation",
-    "phone_number": "phone", "date_time": "date", "date": "date",
-}  # fmt: skip
+    "person": "person",
+    "per": "person",
+    "name": "person",
+    "patient": "person",
+    "doctor": "person",
+    "姓名": "person",
+    "nr": "person",
+    "address": "address",
+    "street_address": "address",
+    "loc": "address",
+    "location": "address",
+    "地址": "address",
+    "organization": "organisation",
+    "organisation": "organisation",
+    "org": "organisation",
+    "company": "organisation",
+    "phone_number": "phone",
+    "date_time": "date",
+    "date": "date",
+}
 
 
 def spans(model: str, texts: Sequence[str], kinds: frozenset[str]) -> list[list[Span]]:

@@ -1,8 +1,9 @@
 """What each replacement stands for, in a folder apart from everything else, when somebody asked for it.
 
-Purpose: with the vault and only with it a text can be turned back. One JSON-lines file a batch, readable by its owner only
-(folder 0700, files 0600), named by the batch's content, so that a shard that is done again replaces its own file.
-Trade-off: plain text on disk; encrypt the disk or the folder. On a cluster the folder must be one that all machines share.
+Purpose: with the vault and only with it a text can be turned back. One JSON-lines file a batch, readable by its owner
+only (folder 0700, files 0600), named by the batch's content, so that a shard that is done again replaces its own file.
+Trade-off: plain text on disk; encrypt the disk or the folder. On a cluster the folder must be one that all machines
+share.
 Not covered: deleting it, which is what makes de-identified data hard to turn back.
 """
 

@@ -1,9 +1,9 @@
 """From a person's answers to an upper bound for the share of documents that still hold an identifier.
 
-Purpose: exact, and valid for a stratified sample. Within strata documents are drawn without replacement and each is read
-whole; the number with a leftover is then less spread than a binomial with the mean share (Hoeffding 1956), so the
-Clopper-Pearson bound of the pooled counts holds for a sample in proportion. What rounding takes from proportion is given
-back by the factor max(weight / share of the sample), which is 1 for a perfect one.
+Purpose: exact, and valid for a stratified sample. Within strata documents are drawn without replacement and each is
+read whole; the number with a leftover is then less spread than a binomial with the mean share (Hoeffding 1956), so the
+Clopper-Pearson bound of the pooled counts holds for a sample in proportion. What rounding takes from proportion is
+given back by the factor max(weight / share of the sample), which is 1 for a perfect one.
 With no leftover found the bound is 1 - alpha ** (1 / n), about 3 / n (the rule of three) at 95 %.
 Trade-off: one-sided and conservative; a small sample gives a large bound, never a wrong one.
 Not covered: what the person overlooked; have some sheets read twice.
@@ -32,7 +32,8 @@ def rule_of_three(drawn: int, confidence: float) -> float:
 
 
 def stratified(strata: Mapping[str, tuple[int, int, int]], confidence: float) -> float:
-    """Upper bound over strata, name -> (documents, drawn, drawn with a leftover); every stratum must have been drawn."""
+    """Upper bound over strata, name -> (documents, drawn, drawn with a leftover); every stratum must have been
+    drawn."""
     total = sum(size for size, _, _ in strata.values())
     drawn = sum(count for _, count, _ in strata.values())
     hits = sum(found for _, _, found in strata.values())

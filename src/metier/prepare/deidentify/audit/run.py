@@ -1,9 +1,11 @@
-"""The audit as a whole: a sheet from a prepared set, a bound from its answers, and the demand that a recipe makes of it.
+"""The audit as a whole: a sheet from a prepared set, a bound from its answers, and the demand that a recipe makes of
+it.
 
-Purpose: nobody signs for "redacted". A sample is drawn from what would be trained on and bound to its fingerprint; a person
-reads it; the answers become audit.json with an upper bound of the share of documents that still hold an identifier.
-A recipe that demands a bound (`prepare.deidentify.require`) stops before training unless the audit is of just this output,
-was computed with confidence enough, and is low enough. No audit is a failed audit.
+Purpose: nobody signs for "redacted". A sample is drawn from what would be trained on and bound to its fingerprint; a
+person reads it; the answers become audit.json with an upper bound of the share of documents that still hold an
+identifier.
+A recipe that demands a bound (`prepare.deidentify.require`) stops before training unless the audit is of just this
+output, was computed with confidence enough, and is low enough. No audit is a failed audit.
 Trade-off: new documents or another setting make another output, which wants another audit.
 """
 
@@ -41,13 +43,28 @@ def draw_sheet(folder: Path, output: Path, wanted: int, seed: int = 0) -> dict[s
     if not items:
         raise UserError("there is no document to read", str(folder), "check the run")
     drawn, sizes = draw(items, max(1, wanted), seed)
-    rows = [{"id": item.id, "stratum": name, "source": item.source, "text": item.text, "inserted": inserted.get(item.id, [])}
-            for name, members in drawn.items() for item in members]  # fmt: skip
+    rows = [
+        {
+            "id": item.id,
+            "stratum": name,
+            "source": item.source,
+            "text": item.text,
+            "inserted": inserted.get(item.id, []),
+        }
+        for name, members in drawn.items()
+        for item in members
+    ]
     plan = {
-        "format": FORMAT, "fingerprint": artifact.fingerprint, "config": fingerprint(config), "seed": seed, "documents": len(items),
-        "strata": {name: {"documents": sizes[name], "drawn": [item.id for item in members]} for name, members in drawn.items()},
-    }  # fmt: skip
-    sheet.write(output, rows, f"Audit of {record['fingerprint'][:8]}")
+        "format": FORMAT,
+        "fingerprint": artifact.fingerprint,
+        "config": fingerprint(config),
+        "seed": seed,
+        "documents": len(items),
+        "strata": {
+            name: {"documents": sizes[name], "drawn": [item.id for item in members]} for name, members in drawn.items()
+        },
+    }
+    sheet.write(output, rows, f"Audit of {artifact.fingerprint[:8]}")
     write_json(plan, output.with_suffix(PLAN))
     return plan
 
@@ -59,21 +76,34 @@ def judge(answers: Path, plan_path: Path | None, confidence: float) -> dict[str,
     wanted = [id for stratum in plan["strata"].values() for id in stratum["drawn"]]
     unread = [id for id in wanted if given.get(id) is None]
     if unread:
-        raise UserError(f"{len(unread)} of {len(wanted)} documents have no answer", f"{answers}: {', '.join(unread[:5])}",
-                        "read them; write `none` (无) where nothing was missed")  # fmt: skip
+        raise UserError(
+            f"{len(unread)} of {len(wanted)} documents have no answer",
+            f"{answers}: {', '.join(unread[:5])}",
+            "read them; write `none` (无) where nothing was missed",
+        )
     strata = {
         name: (stratum["documents"], len(stratum["drawn"]), sum(bool(given[id]) for id in stratum["drawn"]))
         for name, stratum in plan["strata"].items()
     }
     read, leaking = sum(row[1] for row in strata.values()), sum(row[2] for row in strata.values())
     return {
-        "format": FORMAT, "fingerprint": plan["fingerprint"], "config": plan["config"], "confidence": confidence,
-        "documents": plan["documents"], "read": read, "with_leftover": leaking,
-        "missed": sum(len(given[id] or []) for id in wanted), "share": leaking / read if read else None,
+        "format": FORMAT,
+        "fingerprint": plan["fingerprint"],
+        "config": plan["config"],
+        "confidence": confidence,
+        "documents": plan["documents"],
+        "read": read,
+        "with_leftover": leaking,
+        "missed": sum(len(given[id] or []) for id in wanted),
+        "share": leaking / read if read else None,
         "upper_bound": bound.stratified(strata, confidence),
-        "strata": {name: {"documents": size, "read": count, "with_leftover": hits} for name, (size, count, hits) in strata.items()},
-        "answers": digest(*(f"{id}\0{len(given[id] or [])}" for id in wanted)), "date": time.strftime("%Y-%m-%d"),
-    }  # fmt: skip
+        "strata": {
+            name: {"documents": size, "read": count, "with_leftover": hits}
+            for name, (size, count, hits) in strata.items()
+        },
+        "answers": digest(*(f"{id}\0{len(given[id] or [])}" for id in wanted)),
+        "date": time.strftime("%Y-%m-%d"),
+    }
 
 
 def demand(config: DeidentifyConfig, artifact_fingerprint: str, base: Path) -> None:
@@ -89,7 +119,10 @@ def demand(config: DeidentifyConfig, artifact_fingerprint: str, base: Path) -> N
         raise UserError(
             "a bound for leftovers is demanded, but de-identification is off", where, "set prepare.deidentify.policy"
         )
-    again = "draw a sheet: metier deidentify audit RUN --sample N --output sheet.csv; fill it in; metier deidentify audit --answers sheet.csv"
+    again = (
+        "draw a sheet: metier deidentify audit RUN --sample N --output sheet.csv; fill it in; metier deidentify "
+        "audit --answers sheet.csv"
+    )
     if not require.audit:
         raise UserError("a bound for leftovers is demanded, and no audit is named", f"{where}.audit", again)
     path = base / Path(require.audit).expanduser()
@@ -101,15 +134,18 @@ def demand(config: DeidentifyConfig, artifact_fingerprint: str, base: Path) -> N
     except (ValueError, KeyError, TypeError) as error:
         raise UserError("this is no audit", f"{where}.audit: {path}", again) from error
     if found[0] != artifact_fingerprint:
-        raise UserError(f"the audit is of another output ({str(found[0])[:8]}, not {artifact_fingerprint[:8]})", str(path),
+        raise UserError(f"the audit is of another output ({str(found[0])[:8]}, not "
+                        f"{artifact_fingerprint[:8]})", str(path),
                         f"documents or settings have changed since; {again}")  # fmt: skip
     if not isinstance(found[1], int | float) or not isinstance(found[2], int | float) or found[2] < require.confidence:
         raise UserError(f"the audit was computed with confidence {found[2]}, below {require.confidence}", str(path),
                         f"metier deidentify audit --answers FILE --confidence {require.confidence}")  # fmt: skip
     if not found[1] <= require.max_residual:
         raise UserError(
-            f"up to {found[1]:.2%} of the documents may still hold an identifier; {require.max_residual:.2%} is allowed", str(path),
-            f"close what the audit found and audit again, or read more documents: {bound.needed(require.max_residual, require.confidence)} "
+            f"up to {found[1]:.2%} of the documents may still hold an identifier; {require.max_residual:.2%} is "
+            f"allowed", str(path),
+            f"close what the audit found and audit again, or read more documents: "
+            f"{bound.needed(require.max_residual, require.confidence)} "
             "without a leftover are enough",
         )  # fmt: skip
 
@@ -148,7 +184,8 @@ def _plan(answers: Path, given: Path | None) -> dict[str, Any]:
         plan: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError("the plan of this sheet is missing", str(path),
-                        "keep the file that was written beside the sheet, or name it with --plan") from error  # fmt: skip
+                        "keep the file that was written beside the sheet, or name it with "
+                        "--plan") from error  # fmt: skip
     return plan
 
 
@@ -157,4 +194,5 @@ def summary(audit: dict[str, Any]) -> str:
     kinds = Counter({name: row["with_leftover"] for name, row in audit["strata"].items() if row["with_leftover"]})
     where = f" (most in {', '.join(name for name, _ in kinds.most_common(3))})" if kinds else ""
     return (f"{audit['with_leftover']} of {audit['read']} documents still held an identifier{where}; at most "
-            f"{audit['upper_bound']:.2%} of all {audit['documents']:,} do (confidence {audit['confidence']:.0%})")  # fmt: skip
+            f"{audit['upper_bound']:.2%} of all {audit['documents']:,} do (confidence "
+            f"{audit['confidence']:.0%})")  # fmt: skip

@@ -1,8 +1,8 @@
 """Draw documents for a person to read: by language, kind of source, and how much was found in them.
 
 Purpose: leftovers are not spread evenly. A letter in another language, a new form, a text in which nothing was found at
-all: each gets its part of the sample. Allocation is in proportion, at least one a stratum; strata too small for that are
-joined with their neighbour. The draw follows from a seed and the ids, so it can be repeated.
+all: each gets its part of the sample. Allocation is in proportion, at least one a stratum; strata too small for that
+are joined with their neighbour. The draw follows from a seed and the ids, so it can be repeated.
 Not covered: weighing strata by suspicion, which the bound would have to know of.
 """
 

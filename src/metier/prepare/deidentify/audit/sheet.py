@@ -1,8 +1,9 @@
-"""The sheet that a person fills in, as CSV for a spreadsheet or as one HTML page for a browser, and how it is read back.
+"""The sheet that a person fills in, as CSV for a spreadsheet or as one HTML page for a browser, and how it is read
+back.
 
 Purpose: each document as it would be trained on, replacements marked, and one field: what was missed. An empty field is
-"not read yet", `none` (无) is "read, nothing missed"; several misses are divided by semicolons. Sheets can hold personal data,
-so their files are readable by the owner only, and no sheet goes into the store.
+"not read yet", `none` (无) is "read, nothing missed"; several misses are divided by semicolons. Sheets can hold
+personal data, so their files are readable by the owner only, and no sheet goes into the store.
 Trade-off: the page works without any server or network; answers are saved by the browser as a CSV file.
 """
 
@@ -51,7 +52,8 @@ def read(path: Path) -> dict[str, list[str] | None]:
 
 
 def marks(text: str, inserted: Sequence[str]) -> list[tuple[str, bool]]:
-    """The text in pieces, each with whether it was put in: placeholders by their form, surrogates by what was put in."""
+    """The text in pieces, each with whether it was put in: placeholders by their form, surrogates by what was put
+    in."""
     ways = [re.escape(item) for item in sorted(set(inserted), key=lambda item: (-len(item), item)) if item]
     pattern = re.compile("|".join([PLACEHOLDER.pattern, *ways]))
     pieces, at = [], 0

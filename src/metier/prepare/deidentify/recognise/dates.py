@@ -1,7 +1,8 @@
 """Dates with a day or a month, in the forms that English and Chinese write them, and ages.
 
-Purpose: HIPAA asks for all parts of a date but the year, and for ages over 89. The same patterns are used again to take a
-date apart when it is shifted. A year alone, a weekday and a time of day are not found: alone they point to nobody.
+Purpose: HIPAA asks for all parts of a date but the year, and for ages over 89. The same patterns are used again to
+take a date apart when it is shifted. A year alone, a weekday and a time of day are not found: alone they point to
+nobody.
 Trade-off: 12/05 and 19850512 are dates only beside a word such as `born` or 出生日期; elsewhere they are fractions and
 numbers. 2024年5月 counts, since the month is part of a date.
 Not covered: calendars other than the Gregorian one, holidays by name, "last Tuesday".
@@ -20,7 +21,10 @@ MONTHS = {name.lower(): number for number, name in enumerate(calendar.month_name
 } | {"sept": 9}  # fmt: skip
 _NAMES = "|".join(sorted((name.capitalize() for name in MONTHS), key=len, reverse=True))
 _NAMES = f"(?:{_NAMES}|{_NAMES.upper()}|{_NAMES.lower()})"
-_TIME = r"(?P<time>(?:T|,?[ ]{1,2})\d{1,2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:[ ]?[AaPp][Mm](?![A-Za-z])|Z|[+-]\d{2}:?\d{2})?)?"
+_TIME = (
+    r"(?P<time>(?:T|,?[ ]{1,2})\d{1,2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:[ ]?[AaPp][Mm](?![A-Za-z])|Z"
+    r"|[+-]\d{2}:?\d{2})?)?"
+)
 _YEAR = r"(?P<y>(?:1[89]|20)\d\d)"
 _ORDINAL = r"(?:st|nd|rd|th)?"
 _NUMERAL = "[〇○零Ｏ一二三四五六七八九]"
@@ -29,30 +33,38 @@ _NUMERAL = "[〇○零Ｏ一二三四五六七八九]"
 FORMATS: dict[str, re.Pattern[str]] = {
     "ymd": re.compile(rf"(?<![0-9.\-/]){_YEAR}(?P<s>[-/.])[ ]?(?P<m>\d{{1,2}})(?P=s)[ ]?(?P<d>\d{{1,2}})"
                       rf"(?![0-9]|[-/.]\d){_TIME}"),
-    "chinese": re.compile(r"(?<![0-9])(?P<y>(?:1[89]|20)\d\d|\d\d)[ ]?年[ ]?(?P<m>\d{1,2})[ ]?月(?:份|[ ]?(?P<d>\d{1,2})[ ]?[日号])?"),
+    "chinese": re.compile(r"(?<![0-9])(?P<y>(?:1[89]|20)\d\d|\d\d)[ ]?年[ ]?(?P<m>\d{1,2})[ ]?月(?:份"
+                          r"|[ ]?(?P<d>\d{1,2})[ ]?[日号])?"),
     "chinese, no year": re.compile(r"(?<![0-9年])(?P<m>\d{1,2})[ ]?月[ ]?(?P<d>\d{1,2})[ ]?[日号]"),
-    "numbers": re.compile(rf"(?<![0-9A-Za-z.\-/])(?P<a>\d{{1,2}})(?P<s>[-/.])(?P<b>\d{{1,2}})(?P=s)(?P<y>(?:1[89]|20)\d\d|\d\d)"
+    "numbers": re.compile(rf"(?<![0-9A-Za-z.\-/])(?P<a>\d{{1,2}})(?P<s>[-/.])(?P<b>\d{{1,2}})(?P=s)(?P<y>(?:1[89]"
+                          rf"|20)\d\d|\d\d)"
                           rf"(?![0-9A-Za-z]|[-/.]\d){_TIME}"),
-    "day month": re.compile(rf"(?<![0-9A-Za-z.\-/])(?P<d>\d{{1,2}}){_ORDINAL}(?:[ ]of)?[ -]?(?P<name>{_NAMES})(?![a-z])\.?"
+    "day month": re.compile(rf"(?<![0-9A-Za-z.\-/])(?P<d>\d{{1,2}}){_ORDINAL}(?:[ ]of)?[ "
+                            rf"-]?(?P<name>{_NAMES})(?![a-z])\.?"
                             rf"(?:,?[ -]?{_YEAR})?(?![0-9]){_TIME}"),
-    "month day": re.compile(rf"(?<![A-Za-z])(?P<name>{_NAMES})\.?[ -](?P<d>\d{{1,2}}){_ORDINAL}(?![0-9A-Za-z%]|[.,]\d)(?:,?[ -]{{0,2}}"
+    "month day": re.compile(rf"(?<![A-Za-z])(?P<name>{_NAMES})\.?[ -](?P<d>\d{{1,2}}){_ORDINAL}(?![0-9A-Za-z%]"
+                            rf"|[.,]\d)(?:,?[ -]{{0,2}}"
                             rf"{_YEAR})?(?![0-9]){_TIME}"),
     "month year": re.compile(rf"(?<![A-Za-z])(?P<name>{_NAMES})\.?,?[ ]{_YEAR}(?![0-9])"),
 }  # fmt: skip
 _NUMERALS = re.compile(rf"{_NUMERAL}{{4}}年[一二三四五六七八九十]{{1,3}}月(?:[一二三四五六七八九十]{{1,3}}[日号])?")
 _BIRTH_BEFORE = re.compile(
-    r"(?:出生(?:日期|年月日?|时间)?|生日|生于|birth ?(?:day|date)?|date of birth|(?<![a-z])d\.?o\.?b\.?|(?<![a-z])born(?: on| in)?)"
+    r"(?:出生(?:日期|年月日?|时间)?|生日|生于|birth ?(?:day|date)?|date of birth|(?<![a-z])d\.?o\.?b\.?"
+    r"|(?<![a-z])born(?: on| in)?)"
     r"(?:\s*(?:[:=为是于]|is|was|on|in|it'?s|coming up|falls|[.)]))*\s*$"
 )
 _BIRTH_AFTER = re.compile(r"\s?(?:出生|生(?![产活物效命意前])|生人)")
 _BIRTH_ONLY = re.compile(
-    r"(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:[0-2]\d|3[01])(?!\d)|\d{1,2}/\d{1,2}(?!\d|/)|(?:19|20)\d{2}[-./]\d{1,2}(?![\d\-./])"
+    r"(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:[0-2]\d|3[01])(?!\d)|\d{1,2}/\d{1,2}(?!\d|/)|(?:19"
+    r"|20)\d{2}[-./]\d{1,2}(?![\d\-./])"
 )
 _BIRTH_LABEL = re.compile(r"出生|生日|生于|(?<![A-Za-z])(?:[Bb]irth|BIRTH|DOB|dob|D\.O\.B|[Bb]orn|BORN)")
 _SECTION = re.compile(r"(?:version|section|clause|article|chapter|(?<![a-z])v|§|第)\s*\.?\s*$")
 _AGE_ENGLISH = re.compile(
-    r"(?<![0-9.,/-])(?P<v>[0-9]{2,3})(?=[ -]?(?:year|yr)s?[ -]?old|[ -]?y/?o(?![a-z])|[ ]years of age|[ -]?yrs?(?![a-z]))"
-    r"|(?:(?<![A-Za-z])(?:[Aa]ged?|AGED?|turn(?:ed|s|ing)?)[ :]{1,3}(?:of[ ])?)(?P<w>[0-9]{2,3})(?![0-9%.,/]|[ -]?(?:mg|kg|ml|mm|cm))"
+    r"(?<![0-9.,/-])(?P<v>[0-9]{2,3})(?=[ -]?(?:year|yr)s?[ -]?old|[ -]?y/?o(?![a-z])|[ ]years of age"
+    r"|[ -]?yrs?(?![a-z]))"
+    r"|(?:(?<![A-Za-z])(?:[Aa]ged?|AGED?|turn(?:ed|s|ing)?)[ :]{1,3}(?:of[ ])?)(?P<w>[0-9]{2,3})(?![0-9%.,/]"
+    r"|[ -]?(?:mg|kg|ml|mm|cm))"
 )
 _AGE_CHINESE = re.compile(
     r"(?<![0-9.])(?P<v>[0-9]{2,3})(?=[ ]?(?:周岁|岁))|(?:年龄|享年|高龄)[ ]?[:为]?[ ]?(?P<w>[0-9]{2,3})(?![0-9%.])"

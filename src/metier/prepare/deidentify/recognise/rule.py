@@ -1,7 +1,7 @@
 """What a rule for numbers and codes is, where it is tried, and what it finds.
 
-Purpose: patterns are data. A text is searched once for its digit runs (and `@`, `:`), and rules are tried at those places
-only, so that the cost follows the digits of a text and not its length times the number of rules.
+Purpose: patterns are data. A text is searched once for its digit runs (and `@`, `:`), and rules are tried at those
+places only, so that the cost follows the digits of a text and not its length times the number of rules.
 Trade-off: a rule says itself how long its first digit run may be; a wrong `runs` means that it is never tried, which
 the tests of every rule would show.
 """
@@ -18,7 +18,8 @@ CHECKED, LABELLED, SHAPE, CONTEXT, WEAK = 100, 85, 70, 60, 50
 
 @dataclass(frozen=True)
 class Span:
-    """Found: characters start to end (exclusive) of the original text, what it is, which rule said so, and its weight."""
+    """Found: characters start to end (exclusive) of the original text, what it is, which rule said so, and its
+    weight."""
 
     start: int
     end: int

@@ -1,7 +1,7 @@
 """Find numbers and codes: one pass over the digits of a text, every rule tried where it can begin.
 
-Purpose: megabytes a second in plain Python, and no pattern that can run away: each is anchored at a place and bounded in
-length, so the work at one place is bounded too.
+Purpose: megabytes a second in plain Python, and no pattern that can run away: each is anchored at a place and bounded
+in length, so the work at one place is bounded too.
 Trade-off: identifiers without any digit, `@` or colon are not seen here (names and addresses have passes of their own).
 """
 
@@ -25,15 +25,18 @@ _BY_RUN: tuple[tuple[Rule, ...], ...] = tuple(
 )
 # The value beside a label that has no shape of its own: letters and digits, groups only of digits.
 _VALUE = re.compile(r"[A-Za-z0-9]+(?:[-_/.][A-Za-z0-9]+|[ ][0-9]{2,}(?![0-9]*[-/.年月:]))*")
-_VALUED = frozenset(
-    "passport permit driving_licence licence national_id tax_id company_id medical_record insurance account person_number "
-    "plate case_number social".split()
-)
+_VALUED = frozenset({
+    "passport", "permit", "driving_licence", "licence", "national_id", "tax_id", "company_id", "medical_record",
+    "insurance", "account", "person_number", "plate", "case_number", "social",
+})  # fmt: skip
 _YEAR = re.compile("(?:19|20)[0-9]{2}")
 _POSTCODE = re.compile(r"[A-Za-z]{0,2}[0-9][0-9A-Za-z]{1,9}(?:[ -][0-9][0-9A-Za-z]{1,3})?")
-_USERNAME = re.compile(r"(?<![A-Za-z])(?:[Uu]ser ?[Nn]ame|[Ll]ogin|[Hh]andle|[Ss]creen name|[Ss]kype|[Tt]elegram|[Ii]nstagram|[Tt]witter)"
-                       r"(?:[ ]?(?:ID|id|name))?(?:[ ]?(?:is|:))[ ]?@?(?P<v>[A-Za-z][-_.A-Za-z0-9]{1,30}[A-Za-z0-9])(?![A-Za-z0-9@])")  # fmt: skip
-_SOCIAL = re.compile(r"(?:微信号?|[Ww]e[Cc]hat|微博|抖音号?|(?<![A-Za-z])(?:vx|VX|wx|WX|V信|v信))[ ]?(?:号码?|ID|id)?[ ]?[:是为]?[ ]{0,2}"
+_USERNAME = re.compile(r"(?<![A-Za-z])(?:[Uu]ser ?[Nn]ame|[Ll]ogin|[Hh]andle|[Ss]creen name|[Ss]kype|[Tt]elegram"
+                       r"|[Ii]nstagram|[Tt]witter)"
+                       r"(?:[ ]?(?:ID|id|name))?(?:[ ]?(?:is"
+                       r"|:))[ ]?@?(?P<v>[A-Za-z][-_.A-Za-z0-9]{1,30}[A-Za-z0-9])(?![A-Za-z0-9@])")  # fmt: skip
+_SOCIAL = re.compile(r"(?:微信号?|[Ww]e[Cc]hat|微博|抖音号?|(?<![A-Za-z])(?:vx|VX|wx|WX|V信|v信))[ ]?(?:号码?|ID"
+                     r"|id)?[ ]?[:是为]?[ ]{0,2}"
                      r"(?P<v>[A-Za-z][-_A-Za-z0-9]{5,19})(?![A-Za-z0-9])")  # fmt: skip
 
 

@@ -70,8 +70,14 @@ class Shift:
 
     def _written(self, written: str, found: re.Match[str], moved: datetime.date, month_first: bool) -> str:
         """Every part in its old place: width, leading zeros and the form of the month's name stay."""
-        values = {"y": moved.year, "m": moved.month, "d": moved.day, "name": moved.month,
-                  "a": moved.month if month_first else moved.day, "b": moved.day if month_first else moved.month}  # fmt: skip
+        values = {
+            "y": moved.year,
+            "m": moved.month,
+            "d": moved.day,
+            "name": moved.month,
+            "a": moved.month if month_first else moved.day,
+            "b": moved.day if month_first else moved.month,
+        }
         padded = any(found.groupdict().get(name, "") and found[name].startswith("0") for name in "mdab")
         padded = padded or all(len(found[name]) == 2 for name in "mdab" if found.groupdict().get(name))
         out, at = "", 0

@@ -33,7 +33,8 @@ def load(config: DeidentifyConfig) -> bytes:
         key, place = os.environ.get(config.key_variable, "").strip().encode(), config.key_variable
     if not key:
         raise UserError("surrogates and hashes need a secret key, and there is none", f"prepare.deidentify, {place}",
-                        f"set {config.key_variable} to a long random text, or name a file: prepare.deidentify.key_file")  # fmt: skip
+                        f"set {config.key_variable} to a long random text, or name a file: "
+                        f"prepare.deidentify.key_file")  # fmt: skip
     if len(key) < SHORTEST:
         raise UserError(
             f"the key has {len(key)} bytes, which can be guessed", place, f"use {SHORTEST} random bytes or more"

@@ -1,8 +1,8 @@
 """Other names for people: the same one for the same name, of the same script, length and, where it shows, gender.
 
-Purpose: "John Smith", "Smith, John", "J. Smith" and "John" become one invented person, and so do 张伟, 张先生 and 张某某,
-because the family name and the given name are replaced by themselves. Two people who share a family name share the
-invented one, as members of a family should.
+Purpose: "John Smith", "Smith, John", "J. Smith" and "John" become one invented person, and so do 张伟, 张先生 and
+张某某, because the family name and the given name are replaced by themselves. Two people who share a family name
+share the invented one, as members of a family should.
 Trade-off: about 150 given and 200 family names to draw from, so two people may meet in one alias in a large corpus; how
 often a family name stands in the corpus is not hidden.
 Not covered: names in scripts other than Han and Latin (they become a placeholder).
@@ -18,9 +18,10 @@ from metier.prepare.deidentify.replace.key import Stream
 
 _HAN = re.compile("[\u3400-\u9fff]")
 _LATIN = re.compile(r"[A-Za-zÀ-ɏ][\w'’-]*|[A-Za-z]")
-_STAY = frozenset(
-    "van von de der den da di del la le el al bin ibn dos du of the and jr sr ii iii iv md phd mr mrs ms dr prof esq".split()
-)
+_STAY = frozenset({
+    "van", "von", "de", "der", "den", "da", "di", "del", "la", "le", "el", "al", "bin", "ibn", "dos", "du", "of",
+    "the", "and", "jr", "sr", "ii", "iii", "iv", "md", "phd", "mr", "mrs", "ms", "dr", "prof", "esq",
+})  # fmt: skip
 _MASKED = frozenset("某Xx×*＊甲乙丙丁·")
 COMMON = 100  # surnames to draw from: the most frequent, which tell least
 

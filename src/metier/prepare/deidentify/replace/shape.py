@@ -15,13 +15,15 @@ RULES: dict[str, Rule] = {rule.name: rule for rule in (*china.RULES, *english.RU
 DRAWS = 20_000  # a national number with a date in it needs about 1,000
 _LOWER, _UPPER = "abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
-LETTERS_STAY = frozenset(  # they say what sort of number it is, and not whose
-    "passport permit medical_record insurance account person_number case_number driving_licence licence tax_id card phone company_id".split()
-)
+LETTERS_STAY = frozenset({
+    "passport", "permit", "medical_record", "insurance", "account", "person_number", "case_number",
+    "driving_licence", "licence", "tax_id", "card", "phone", "company_id",
+})  # fmt: skip
 
 
 def dress(original: str, characters: str) -> str:
-    """`characters` (ASCII, one for each ASCII letter or digit of the folded original) in the original's place and width."""
+    """`characters` (ASCII, one for each ASCII letter or digit of the folded original) in the original's place and
+    width."""
     folded, given = fold(original), iter(characters)
     out = []
     for old, seen in zip(original, folded, strict=True):

@@ -1,11 +1,13 @@
 """One made-up value for each original, of its kind and shape, the same one wherever the original stands.
 
 Purpose: models trained on surrogates meet what they will meet in use: numbers that pass their checks, names, dates in
-order. A leftover that was not found hides among the surrogates; that is protection from a casual reader, and no anonymity.
+order. A leftover that was not found hides among the surrogates; that is protection from a casual reader, and no
+anonymity.
 Trade-off: where nothing of the same kind can be made (an address in an unknown form, a name in another script) a typed
 placeholder stands instead, and is counted.
-Addresses of the network come from ranges reserved for documentation and tests (RFC 2606, 2544, 3849), so that no surrogate
-is anybody's. Telephone, card and national numbers have no reserved range that is large enough: one of them may be somebody's.
+Addresses of the network come from ranges reserved for documentation and tests (RFC 2606, 2544, 3849), so that no
+surrogate is anybody's. Telephone, card and national numbers have no reserved range that is large enough: one of them
+may be somebody's.
 Not covered: surrogates that depend on each other (a city that fits the area code).
 """
 
@@ -24,10 +26,16 @@ from metier.prepare.deidentify.replace.days import Shift
 from metier.prepare.deidentify.replace.key import Stream
 
 # County codes of GB/T 2260, one for each of many provinces: what the first six digits of an ID are drawn from.
-COUNTIES = tuple("110105 120101 130102 140105 210102 220102 230103 310115 320106 330106 340103 350203 360102 370202 410105 420111 430102 "
-                 "440106 450103 460105 500103 510107 520102 530102 610113 620102 640104 650102".split())  # fmt: skip
-PROVIDERS = frozenset("gmail.com outlook.com hotmail.com yahoo.com icloud.com qq.com 163.com 126.com sina.com sina.cn sohu.com foxmail.com "
-                      "139.com 189.cn aliyun.com live.com proton.me gmx.de web.de".split())  # fmt: skip
+COUNTIES = (
+    "110105", "120101", "130102", "140105", "210102", "220102", "230103", "310115", "320106", "330106", "340103",
+    "350203", "360102", "370202", "410105", "420111", "430102", "440106", "450103", "460105", "500103", "510107",
+    "520102", "530102", "610113", "620102", "640104", "650102",
+)  # fmt: skip
+PROVIDERS = frozenset({
+    "gmail.com", "outlook.com", "hotmail.com", "yahoo.com", "icloud.com", "qq.com", "163.com", "126.com",
+    "sina.com", "sina.cn", "sohu.com", "foxmail.com", "139.com", "189.cn", "aliyun.com", "live.com", "proton.me",
+    "gmx.de", "web.de",
+})  # fmt: skip
 ROADS = (
     "人民路",
     "解放路",
@@ -103,7 +111,8 @@ class Surrogates:
         return "九十" if _HAN.search(written) and self.ages_from == 90 else str(self.ages_from)
 
     def national_id(self, written: str, span: Span) -> str | None:
-        """A resident ID gets another county, day of birth and serial, and keeps sex and check digit; others are drawn."""
+        """A resident ID gets another county, day of birth and serial, and keeps sex and check digit; others are
+        drawn."""
         number = compact(fold(written))
         if not (checks.resident_id(number) or (checks.old_resident_id(number) and len(number) == 15)):
             return shape.draw(written, span.kind, span.rule, self._stream("national_id", written))
@@ -269,10 +278,24 @@ class Surrogates:
 
 
 _MAKERS = {
-    "person": Surrogates.person, "date": Surrogates.date, "birth_date": Surrogates.date, "age": Surrogates.age,
-    "national_id": Surrogates.national_id, "company_id": Surrogates.company_id, "phone": Surrogates.phone,
-    "card": Surrogates.card, "iban": Surrogates.iban, "tax_id": Surrogates.tax_id, "email": Surrogates.email, "url": Surrogates.url,
-    "ip": Surrogates.ip, "mac": Surrogates.mac, "wallet": Surrogates.wallet, "plate": Surrogates.plate,
-    "case_number": Surrogates.case_number, "address": Surrogates.address, "social": Surrogates.social,
+    "person": Surrogates.person,
+    "date": Surrogates.date,
+    "birth_date": Surrogates.date,
+    "age": Surrogates.age,
+    "national_id": Surrogates.national_id,
+    "company_id": Surrogates.company_id,
+    "phone": Surrogates.phone,
+    "card": Surrogates.card,
+    "iban": Surrogates.iban,
+    "tax_id": Surrogates.tax_id,
+    "email": Surrogates.email,
+    "url": Surrogates.url,
+    "ip": Surrogates.ip,
+    "mac": Surrogates.mac,
+    "wallet": Surrogates.wallet,
+    "plate": Surrogates.plate,
+    "case_number": Surrogates.case_number,
+    "address": Surrogates.address,
+    "social": Surrogates.social,
     "organisation": lambda self, written, span: None,
-}  # fmt: skip
+}

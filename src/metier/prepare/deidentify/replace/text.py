@@ -1,7 +1,7 @@
 """Put the replacements into a text, and write down where, what kind, and what stands there now.
 
-Purpose: whatever was found leaves, by the policy of its kind; the rest of the text stays character for character. Replacing
-is done from the offsets, so the original comes back from the replaced text and the list of replacements.
+Purpose: whatever was found leaves, by the policy of its kind; the rest of the text stays character for character.
+Replacing is done from the offsets, so the original comes back from the replaced text and the list of replacements.
 """
 
 from __future__ import annotations
