@@ -344,6 +344,9 @@ def test_the_fields_that_are_execution() -> None:
              if is_execution(type(section).model_fields[name].json_schema_extra)}  # fmt: skip
     assert found == {
         "collect.sources.0.path", "collect.sources.0.url", "collect.index.path", "collect.workers",
+        "prepare.deidentify.names.dictionary", "prepare.deidentify.key_file", "prepare.deidentify.key_variable",
+        "prepare.deidentify.vault", "prepare.deidentify.require.max_residual", "prepare.deidentify.require.audit",
+        "prepare.deidentify.require.confidence",
         "train.checkpoint_seconds", "train.device", "train.threads",
     }  # fmt: skip
 

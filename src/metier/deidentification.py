@@ -19,8 +19,8 @@ from metier.prepare.deidentify.config import DeidentifyConfig
 CONTEXT = 12  # characters of a long finding that the table shows
 
 
-def look(what: str, policy: str, key_file: str, output: Path | None) -> None:
-    """Print (or write) the text without what was found, and a table of the findings."""
+def look(what: str, policy: str, key_file: str, output: Path | None) -> str:
+    """The texts without what was found ("" if they were written), after a table of the findings was printed."""
     from metier.prepare.deidentify.operation import Worker, knowledge_of
     from metier.prepare.deidentify.replace.days import Shift, shift_of
     from metier.prepare.deidentify.replace.people import full_names
@@ -47,8 +47,6 @@ def look(what: str, policy: str, key_file: str, output: Path | None) -> None:
     if output is not None:
         output.write_text("\n".join(out) + "\n", encoding="utf-8")
         screen.say(f"{sum(counts.values()):,} findings in {len(texts):,} texts; the result is in {output}")
-    else:
-        print("\n\n".join(out))
     if rows:
         screen.table(["source", "at", "kind", "found", "replaced by", "rule"], rows[:200])
     if len(rows) > 200:
@@ -58,10 +56,11 @@ def look(what: str, policy: str, key_file: str, output: Path | None) -> None:
         )
     if not rows:
         screen.say("nothing was found; that is no proof that nothing is there")
+    return "" if output else "\n\n".join(out) + "\n"
 
 
-def reverse(what: str, vault: Path, output: Path | None) -> None:
-    """Print (or write) a text or file with the surrogates of a vault turned back."""
+def reverse(what: str, vault: Path, output: Path | None) -> str:
+    """A text or file with the surrogates of a vault turned back; "" if it was written."""
     from metier.prepare.deidentify.vault import reverse as turn_back
 
     path = Path(what)
@@ -71,9 +70,8 @@ def reverse(what: str, vault: Path, output: Path | None) -> None:
         handle = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
             stream.write(new)
-    else:
-        print(new)
     Console().say(f"{number} surrogates turned back")
+    return "" if output else new + "\n"
 
 
 def sheet(run: str, sample: int, output: Path, seed: int) -> None:
@@ -97,12 +95,12 @@ def sheet(run: str, sample: int, output: Path, seed: int) -> None:
     )
 
 
-def judgement(answers: Path, plan: Path | None, output: Path | None, confidence: float) -> None:
+def judgement(answers: Path, output: Path | None, confidence: float) -> None:
     """Turn answers into audit.json beside them."""
     from metier.prepare.deidentify.audit.run import judge, summary
     from metier.tables import write_json
 
-    found = judge(answers, plan, confidence)
+    found = judge(answers, confidence)
     path = output or answers.with_name("audit.json")
     write_json(found, path)
     Console(sys.stdout).say(f"{summary(found)}\n{path}")

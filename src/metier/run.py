@@ -280,16 +280,9 @@ def _work(stage: str, recipe: Recipe, context: Context) -> Callable[[Path], dict
         from metier.evaluate.predict import predict_all
 
         return lambda out: predict_all(
-            recipe.evaluate,
-            recipe.task,
-            recipe.seed,
-            done["prepare"],
-            done["train"],
-            recipe.train,
-            out,
-            console,
+            recipe.evaluate, recipe.task, recipe.seed, done["prepare"], done["train"], recipe.train, out, console,
             near=context.base,
-        )
+        )  # fmt: skip
     if stage == "evaluate":
         from metier.evaluate.stage import evaluate
 

@@ -23,8 +23,6 @@ def add(app: typer.Typer) -> None:
         sample: Annotated[int, typer.Option("--sample", "-n", help="audit: documents to read.")] = 300,
         seed: Annotated[int, typer.Option("--seed", help="audit: of the draw.")] = 0,
         answers: Annotated[Path | None, typer.Option("--answers", help="audit: the filled-in sheet (CSV).")] = None,
-        plan: Annotated[Path | None, typer.Option("--plan", help="audit: the plan, if it does not lie beside the "
-            "sheet.")] = None,
         confidence: Annotated[float, typer.Option("--confidence", help="audit: of the "
             "bound.", min=0.5, max=0.9999)] = 0.95,
         vault: Annotated[Path | None, typer.Option("--vault", help="reverse: the vault's folder.")] = None,
@@ -34,7 +32,7 @@ def add(app: typer.Typer) -> None:
         from metier.errors import UserError
 
         if what == "audit" and answers is not None:
-            work.judgement(answers, plan, output, confidence)
+            work.judgement(answers, output, confidence)
         elif what == "audit":
             if not of:
                 raise UserError(
@@ -46,6 +44,6 @@ def add(app: typer.Typer) -> None:
                 raise UserError(
                     "reverse needs a text and a vault", "command line", "metier deidentify reverse FILE --vault FOLDER"
                 )
-            work.reverse(of, vault, output)
+            print(work.reverse(of, vault, output), end="")
         else:
-            work.look(what, policy, key_file, output)
+            print(work.look(what, policy, key_file, output), end="")

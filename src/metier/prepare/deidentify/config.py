@@ -38,12 +38,12 @@ class NamesConfig(Section):
 class RequireConfig(Section):
     """What a person must have found before anything is trained."""
 
-    max_residual: float | None = Field(default=None, gt=0, lt=1)
+    max_residual: float | None = execution(None, gt=0, lt=1)
     """Highest tolerated upper bound for the share of documents that still hold an identifier. null: no audit is
     asked."""
     audit: str = execution("")
     """audit.json, as `metier deidentify audit --answers` writes it; relative paths start at the recipe's folder."""
-    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    confidence: float = execution(0.95, gt=0.5, lt=1)
     """Confidence that the audit must have been computed with, or a higher one."""
 
 
@@ -76,7 +76,7 @@ class DeidentifyConfig(Section):
     vault: str = execution("")
     """Folder, outside the store, for a list of what each replacement stands for (files with mode 0600). "": none is
     kept, and nothing can be undone."""
-    require: RequireConfig = execution(RequireConfig())
+    require: RequireConfig = RequireConfig()
     """Fail unless an audit of just this output shows few enough leftovers."""
 
     @field_validator("policies", "shown")
@@ -113,10 +113,10 @@ class DeidentifyConfig(Section):
         return "surrogate" in {self.policy, *self.policies.values()} or "hash" in self.places.values()
 
     def identity(self) -> dict[str, Any]:
-        """The fields that bear meaning; for a key only a fingerprint of it, and nothing at all while switched off."""
-        if self.policy == "off":
-            return {"policy": "off"}
+        """The fields that bear meaning; of a key only a fingerprint, and of a model what it is rather than where."""
         content = super().identity()
+        if self.policy == "off":
+            return content
         if self.needs_key() and not self.key_file:
             from metier.prepare.deidentify.replace.key import fingerprint, load
 

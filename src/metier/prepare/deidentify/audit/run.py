@@ -1,5 +1,4 @@
-"""The audit as a whole: a sheet from a prepared set, a bound from its answers, and the demand that a recipe makes of
-it.
+"""A sheet from a prepared set, a bound from its answers, and what a recipe demands of it.
 
 Purpose: nobody signs for "redacted". A sample is drawn from what would be trained on and bound to its fingerprint; a
 person reads it; the answers become audit.json with an upper bound of the share of documents that still hold an
@@ -69,9 +68,9 @@ def draw_sheet(folder: Path, output: Path, wanted: int, seed: int = 0) -> dict[s
     return plan
 
 
-def judge(answers: Path, plan_path: Path | None, confidence: float) -> dict[str, Any]:
+def judge(answers: Path, confidence: float) -> dict[str, Any]:
     """What the answers say, as audit.json holds it. UserError: no plan, or documents that nobody has read."""
-    plan = _plan(answers, plan_path)
+    plan = _plan(answers)
     given = sheet.read(answers)
     wanted = [id for stratum in plan["strata"].values() for id in stratum["drawn"]]
     unread = [id for id in wanted if given.get(id) is None]
@@ -178,8 +177,8 @@ def _prepared(folder: Path) -> Artifact:
     return artifact
 
 
-def _plan(answers: Path, given: Path | None) -> dict[str, Any]:
-    path = given or answers.with_suffix(PLAN)
+def _plan(answers: Path) -> dict[str, Any]:
+    path = answers.with_suffix(PLAN)
     try:
         plan: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -1,5 +1,4 @@
-"""The sheet that a person fills in, as CSV for a spreadsheet or as one HTML page for a browser, and how it is read
-back.
+"""The sheet that a person fills in, as CSV or as one HTML page, and how it is read back.
 
 Purpose: each document as it would be trained on, replacements marked, and one field: what was missed. An empty field is
 "not read yet", `none` (无) is "read, nothing missed"; several misses are divided by semicolons. Sheets can hold
