@@ -72,6 +72,15 @@ _ENGLISH = re.compile(
     rf"|South|East|West)(?![A-Za-z])\.?)?"
     rf"{_APARTMENT}{_TOWN}"
 )
+# A number that a street may follow: tried first, since a text is full of other numbers.
+_HOUSE = re.compile(r"[0-9]{1,6}[A-Za-z]?(?:-[0-9]{1,5})?,?[ ](?=[A-Z0-9]|of[ ]|the[ ]|de[ ]|la[ ])")
+_FLAT = re.compile(r"(?:Flat|Unit|Apt|Suite|Apartment)\.?[ ]$")
+# Quick looks that spare a pass over texts without such words.
+_BOX_MARKS = ("Box", "BOX", "APO", "FPO", "DPO")
+_FOREIGN_MARKS = ("ue ", "oulevard", "Via ", "Viale", "Piazza", "Calle", "Avenida", "Rua ", "Av.", "ul.", "ulica", "Plaza", "Place",
+                  "Allée", "Chemin", "straße", "strasse", "str.", "gasse", "weg ", "platz", "allee", "gatan", "vägen", "gade", "vej ",
+                  "straat", "laan", "katu", "tie ")  # fmt: skip
+_LINE_MARKS = ("ddress", "DDRESS", "esid", "RESID", "iving at", "ives at", "ocated at")
 _BOX = re.compile(
     rf"(?<![A-Za-z])(?:P\.?[ ]?O\.?[ ]?Box|POST OFFICE BOX|Post Office Box|PO BOX)[ ]#?[0-9]{{1,6}}{_TOWN}"
     rf"|(?<![A-Za-z])(?:PSC|Unit|CMR|UNIT)[ ][0-9]{{1,5}},?[ ](?:Box|BOX)[ ][0-9]{{1,5}}(?:[ ,\n]{{1,3}}(?:APO|FPO"
@@ -120,15 +129,27 @@ def chinese(view: str) -> Iterator[Span]:
 
 def english(view: str) -> Iterator[Span]:
     """House number and street, boxes, the usual European orders, and what follows `address is` or `resides at`."""
-    for pattern, name in ((_ENGLISH, "street address"), (_BOX, "box"), (_FOREIGN, "street address, Europe")):
-        for found in pattern.finditer(view):
-            text = found.group().rstrip(" ,\n")
-            if any(char.isdigit() for char in text):
-                yield Span(found.start(), found.start() + len(text), "address", name, SHAPE + 4)
-    for found in _LINE.finditer(view):
-        value = _LINE_END.sub("", found["v"]).rstrip(" ,.)")
-        if len(value) >= 6 and sum(char.isalpha() for char in value) >= 3 and "@" not in value:
-            yield Span(found.start("v"), found.start("v") + len(value), "address", "address by label", LABELLED - 2)
+    for number in _HOUSE.finditer(view):
+        start = number.start()
+        flat = _FLAT.search(view, max(0, start - 14), start)
+        found = _ENGLISH.match(view, flat.start() if flat else start) or (_ENGLISH.match(view, start) if flat else None)
+        if found:
+            yield from _address(found, "street address")
+    for pattern, marks, name in ((_BOX, _BOX_MARKS, "box"), (_FOREIGN, _FOREIGN_MARKS, "street address, Europe")):
+        if any(mark in view for mark in marks):
+            for found in pattern.finditer(view):
+                yield from _address(found, name)
+    if any(mark in view for mark in _LINE_MARKS):
+        for found in _LINE.finditer(view):
+            value = _LINE_END.sub("", found["v"]).rstrip(" ,.)")
+            if len(value) >= 6 and sum(char.isalpha() for char in value) >= 3 and "@" not in value:
+                yield Span(found.start("v"), found.start("v") + len(value), "address", "address by label", LABELLED - 2)
+
+
+def _address(found: re.Match[str], name: str) -> Iterator[Span]:
+    text = found.group().rstrip(" ,\n")
+    if any(char.isdigit() for char in text):
+        yield Span(found.start(), found.start() + len(text), "address", name, SHAPE + 4)
 
 
 @cache

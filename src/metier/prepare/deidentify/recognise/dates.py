@@ -55,58 +55,81 @@ _BIRTH_BEFORE = re.compile(
 )
 _BIRTH_AFTER = re.compile(r"\s?(?:出生|生(?![产活物效命意前])|生人)")
 _BIRTH_ONLY = re.compile(
-    r"(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:[0-2]\d|3[01])(?!\d)|\d{1,2}/\d{1,2}(?!\d|/)|(?:19"
-    r"|20)\d{2}[-./]\d{1,2}(?![\d\-./])"
+    r"(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:[0-2]\d|3[01])(?!\d)|\d{1,2}/\d{1,2}(?!\d|/)|(?:19|20)\d{2}[-./]\d{1,2}(?![\d\-./])"
 )
-_BIRTH_LABEL = re.compile(r"出生|生日|生于|(?<![A-Za-z])(?:[Bb]irth|BIRTH|DOB|dob|D\.O\.B|[Bb]orn|BORN)")
 _SECTION = re.compile(r"(?:version|section|clause|article|chapter|(?<![a-z])v|§|第)\s*\.?\s*$")
-_AGE_ENGLISH = re.compile(
-    r"(?<![0-9.,/-])(?P<v>[0-9]{2,3})(?=[ -]?(?:year|yr)s?[ -]?old|[ -]?y/?o(?![a-z])|[ ]years of age"
-    r"|[ -]?yrs?(?![a-z]))"
-    r"|(?:(?<![A-Za-z])(?:[Aa]ged?|AGED?|turn(?:ed|s|ing)?)[ :]{1,3}(?:of[ ])?)(?P<w>[0-9]{2,3})(?![0-9%.,/]"
-    r"|[ -]?(?:mg|kg|ml|mm|cm))"
+_AGE_AFTER = re.compile(
+    r"[ ]?(?:周岁|岁)|[ -]?(?:year|yr)s?[ -]?old|[ -]?y/?o(?![a-z])|[ ]years of age|[ -]?yrs?(?![a-z])"
 )
-_AGE_CHINESE = re.compile(
-    r"(?<![0-9.])(?P<v>[0-9]{2,3})(?=[ ]?(?:周岁|岁))|(?:年龄|享年|高龄)[ ]?[:为]?[ ]?(?P<w>[0-9]{2,3})(?![0-9%.])"
+_AGE_BEFORE = re.compile(
+    r"(?:(?<![A-Za-z])(?:[Aa]ged?|AGED?|[Tt]urn(?:ed|s|ing)?)[ :]{1,3}(?:of[ ])?|(?:年龄|享年|高龄)[ ]?[:为]?[ ]?)$"
 )
+_NO_AGE = re.compile(r"[0-9%.,/]|[ -]?(?:mg|kg|ml|mm|cm)")
 _AGE_NUMERALS = re.compile(
     "(?P<v>(?:九十[一二三四五六七八九]?|一?百(?:零?[一二三四五六七八九]|一十[一二三四五六七八九]?)?))(?=周?岁)"
 )
+_LONGEST_MONTH = max(map(len, MONTHS))
 
 
-def dates(view: str) -> Iterator[Span]:
-    """Every date; birth dates are a kind of their own."""
-    for name, pattern in FORMATS.items():
-        if not _worth(name, view):
-            continue
-        for found in pattern.finditer(view):
-            if real(found) and not (name == "numbers" and _numbering(view, found)):
-                yield _span(view, found.start(), found.end(), f"date, {name}", _weight(name, found))
+def at(view: str, place: int, size: int) -> Iterator[Span]:
+    """Dates whose first digit run, of `size` digits, is at `place`; those with a month's name before it too."""
+    if size > 2 and size not in (4, 8):
+        return
+    following = view[place + size : place + size + 1]
+    start, names = _month_before(view, place), ()  # type: ignore[var-annotated]
+    if start >= 0:
+        names = ("month day",) if size <= 2 else ("month year",)
+    elif size == 4:
+        names = ("ymd",) if following in "-/." else ("chinese",) if following in " 年" else ()
+    elif size <= 2:
+        names = _SHORT.get(following, ("day month",) if following.isalpha() else ())
+    for name in names:
+        found = FORMATS[name].match(view, start if start >= 0 else place)
+        if found and real(found) and not (name == "numbers" and _numbering(view, found)):
+            yield _span(view, found.start(), found.end(), f"date, {name}", _weight(name, found))
+    if size == 8 or following in ("/", "-", "."):
+        only = _BIRTH_ONLY.match(view, place)
+        if only and _BIRTH_BEFORE.search(view[max(0, place - 40) : place].lower()):
+            yield Span(place, only.end(), "birth_date", "date of birth by label", CHECKED - 12)
+
+
+_SHORT = {
+    "年": ("chinese",), "月": ("chinese, no year",), "/": ("numbers",), ".": ("numbers",), "-": ("numbers", "day month"),
+    " ": ("day month", "chinese", "chinese, no year"),
+}  # fmt: skip
+
+
+def age_at(view: str, place: int, size: int, from_years: int) -> Iterator[Span]:
+    """The age at a digit run, if it is one of `from_years` and more; the span is the number alone."""
+    if 2 <= size <= 3 and from_years <= int(view[place : place + size]) <= 130:
+        named = _AGE_AFTER.match(view, place + size)
+        labelled = _AGE_BEFORE.search(view, max(0, place - 14), place) and not _NO_AGE.match(view, place + size)
+        part = place >= 2 and view[place - 1] in ".,/" and view[place - 2].isdigit()  # 1,095 years
+        if (named or labelled) and not part:
+            yield Span(place, place + size, "age", "age", CONTEXT)
+
+
+def numerals(view: str, from_years: int) -> Iterator[Span]:
+    """Dates and ages in Chinese numerals."""
     if "年" in view:
         for found in _NUMERALS.finditer(view):
             yield _span(view, found.start(), found.end(), "date, numerals", SHAPE)
-    for label in _BIRTH_LABEL.finditer(view):
-        for place in range(label.end(), min(len(view), label.end() + 30)):
-            if view[place].isdigit():
-                only = _BIRTH_ONLY.match(view, place)
-                if only and _BIRTH_BEFORE.search(view[max(0, place - 40) : place].lower()):
-                    yield Span(place, only.end(), "birth_date", "date of birth by label", CHECKED - 12)
-                break
-
-
-def ages(view: str, from_years: int) -> Iterator[Span]:
-    """Ages of `from_years` and more; the span is the number alone."""
-    patterns = [_AGE_ENGLISH]
-    if "岁" in view or "年龄" in view or "年" in view:
-        patterns.append(_AGE_CHINESE)
-    for pattern in patterns:
-        for found in pattern.finditer(view):
-            group = "v" if found["v"] else "w"
-            if from_years <= int(found[group]) <= 130:
-                yield Span(*found.span(group), "age", "age", CONTEXT)
     if from_years <= 99 and "岁" in view:
         for found in _AGE_NUMERALS.finditer(view):
             yield Span(*found.span("v"), "age", "age in numerals", CONTEXT)
+
+
+def _month_before(view: str, place: int) -> int:
+    """Where the name of a month right before a number begins; -1 without one."""
+    end = place
+    while end > 0 and place - end < 3 and view[end - 1] in " -,.":
+        end -= 1
+    if end == place or end == 0 or not view[end - 1].isalpha():
+        return -1
+    start = end
+    while start > 0 and end - start <= _LONGEST_MONTH and view[start - 1].isalpha() and view[start - 1].isascii():
+        start -= 1
+    return start if view[start:end].lower() in MONTHS else -1
 
 
 def parse(folded: str) -> tuple[str, re.Match[str]] | None:
@@ -131,11 +154,6 @@ def real(found: re.Match[str]) -> bool:
 def _weight(name: str, found: re.Match[str]) -> int:
     """Digits with a year of four among them are a date before they are a telephone number."""
     return CHECKED - 10 if name == "ymd" or (name == "numbers" and len(found["y"]) == 4) else SHAPE + 2
-
-
-def _worth(name: str, view: str) -> bool:
-    """A quick look that spares a pass."""
-    return "月" in view if name.startswith("chinese") else True
 
 
 def _numbering(view: str, found: re.Match[str]) -> bool:

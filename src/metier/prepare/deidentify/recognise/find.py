@@ -32,7 +32,7 @@ def find(
     """Spans in order, none over another, none inside a placeholder."""
     view = fold(text)
     han, latin = bool(_HAN.search(view)), bool(_LATIN.search(view))
-    spans = [*more, *numbers(view), *dates.dates(view), *dates.ages(view, ages_from)]
+    spans = [*more, *numbers(view, ages_from), *dates.numerals(view, ages_from)]
     if han:
         spans += addresses.chinese(view)
         spans += names.chinese(view) if context_names else ()

@@ -103,9 +103,16 @@ def _borders(pattern: str) -> str:
 
 
 _EN = re.compile(_borders(f"(?<![a-z])(?:{_either(ENGLISH)}){_GLUE_ENGLISH}$"))
-_ZH = re.compile(f"(?:{_either(CHINESE)}){_GLUE_CHINESE}$")
+
+
+def _first(*texts: str) -> str:
+    """A quick look: one of the characters that stand in the words, before all of them are tried."""
+    return f"(?=[{''.join(sorted({char for text in texts for char in text if char.isalpha() or ord(char) > 0x2000}))}])"
+
+
+_ZH = re.compile(f"{_first(*CHINESE.values())}(?:{_either(CHINESE)}){_GLUE_CHINESE}$")
 _NOT_EN = re.compile(_borders(f"(?<![a-z])(?:{NOT_ENGLISH})s?{_GLUE_ENGLISH}$"))
-_NOT_ZH = re.compile(f"(?:{NOT_CHINESE}){_GLUE_CHINESE}$")
+_NOT_ZH = re.compile(f"{_first(NOT_CHINESE)}(?:{NOT_CHINESE}){_GLUE_CHINESE}$")
 _NEAR_EN = re.compile(
     r"(?<![a-z])(?:phone|telephone|tel(?![a-z])|mobile|cell|fax|call|dial|reach|messag|answering|text(?:ed"
     r"|ing)? (?:me|us|him|her)|sms|"

@@ -26,7 +26,8 @@ _PART = (
     r"-\u017f])?(?:-[A-Z][\w'’]{0,30})?"
 )
 _FULL = rf"{_PART}(?:[ ](?:[A-Z]\.|{_PART}|(?:van|von|de|der|den|da|di|del|la|le|el|al|bin|ibn|dos)(?=[ ]))){{0,4}}"
-_TITLED = re.compile(rf"(?<![A-Za-z])(?:{_TITLES})\.?[ ]{{1,2}}(?P<v>(?:[A-Z]\.[ ]?){{0,2}}{_FULL})")
+_CAPITAL = re.compile("[A-Z][a-zA-Z]*")
+_TITLED = re.compile(rf"(?:{_TITLES})\.?[ ]{{1,2}}(?P<v>(?:[A-Z]\.[ ]?){{0,2}}{_FULL})")
 _LABEL_ENGLISH = re.compile(
     r"(?<![a-z])(?:(?:full |first |last |given |family |patient |client |customer |contact |account holder "
     r"|employee |maiden |middle |"
@@ -44,30 +45,28 @@ _LABEL_ENGLISH = re.compile(
     r"|cheers,?|yours(?: truly)?,?)"
     r"(?:[ ]?\([^()\n]{0,20}\))?[ ]?$"
 )
-_OPENING = re.compile(
-    r"(?<![A-Za-z])(?:[Dd]ear|Hi|Hello|Hey|[Mm]y name is|[Nn]ame is|I am|I'm|[Tt]his is|[Rr]egards,|[Ss]incerely,"
-    r"|[Tt]hanks,|Cheers,|"
-    r"[Yy]ours truly,|[Ss]igned by|[Cc]alled)[ \n]{1,4}"
-    rf"(?P<v>{_FULL})(?![\w@])"
-)
-_SURE_OPENING = re.compile("(?:[Dd]ear|name is|Signed by|signed by)")
+_OPENING = re.compile(rf"(?:Dear|Hi|Hello|Hey|I am|I'm|This is|Called)[ \n]{{1,4}}(?P<v>{_FULL})(?![\w@])")
+_SAID = re.compile(rf"(?:name is|igned by)[ ]{{1,2}}(?P<v>{_FULL})(?![\w@])")
 _CLOSING = re.compile(
-    r"(?:[Rr]egards|[Ss]incerely|[Bb]est|[Bb]est wishes|[Tt]hanks|[Tt]hank you|[Cc]heers|[Yy]ours truly"
-    r"|[Ff]aithfully|[Cc]ordially|[Rr]espectfully)"
-    rf"(?: yours)?,?[ ]*\n[ \n]{{0,4}}(?:(?:{_TITLES})\.?[ ])?(?P<v>{_FULL})[ ]*(?=\n|$)"
+    r"(?:[Rr]egards|[Ss]incerely|[Bb]est|[Bb]est wishes|[Tt]hanks|[Tt]hank you|[Cc]heers|[Yy]ours truly|[Ff]aithfully|"
+    r"[Cc]ordially|[Rr]espectfully)(?: yours)?,?[ ]*$"
 )
+_SIGNED = re.compile(rf"[ \n]{{1,5}}(?:(?:{_TITLES})\.?[ ])?(?P<v>{_FULL})[ ]*(?=\n|$)")
 _TRANSCRIPT = re.compile(
-    rf"(?m)^[\[(]?\d{{1,2}}:\d{{2}}(?::\d{{2}})?(?:[ ]?[AaPp][Mm])?[\])]?[ ](?P<v>{_FULL})(?=[ "
-    rf"]?(?:\([^()\n]{{1,40}}\))?:)"
+    rf"[\[(]?\d{{1,2}}:\d{{2}}(?::\d{{2}})?(?:[ ]?[AaPp][Mm])?[\])]?[ ](?P<v>{_FULL})(?=[ ]?(?:\([^()\n]{{1,40}}\))?:)"
 )
-_SPEAKER = re.compile(
-    rf"(?m)^[> ]{{0,3}}(?:[\[(][^\])\n]{{1,30}}[\])][ ]?)?(?P<v>{_FULL})(?=[ ]?(?:\([^()\n]{{1,40}}\))?:)"
-)
+_GREETING = "name after a greeting"
+_BY_WORD: dict[str, tuple[tuple[re.Pattern[str], str, int], ...]] = {
+    **{word: ((_TITLED, "name after a title", SHAPE),) for word in _TITLES.split("|")},
+    "Dear": ((_OPENING, "name after Dear", CONTEXT),),
+    **{word: ((_OPENING, _GREETING, CONTEXT),) for word in ("Hi", "Hello", "Hey", "I", "This", "Called")},
+}
+_SPEAKER = re.compile(rf"[> ]{{0,3}}(?:[\[(][^\])\n]{{1,30}}[\])][ ]?)?(?P<v>{_FULL})(?=[ ]?(?:\([^()\n]{{1,40}}\))?:)")
 _PLAIN_NAME = re.compile(
-    rf"(?<![A-Za-z])(?P<v>(?P<first>[A-Z][a-z]+)(?:[ ][A-Z]\.?)?[ ](?:(?:van|von|de|der|di|del"
+    rf"(?P<v>(?P<first>[A-Z][a-z]+)(?:[ ][A-Z]\.?)?[ ](?:(?:van|von|de|der|di|del"
     rf"|la)[ ])?{_PART}(?:-{_PART})?)(?![a-z])"
 )
-_INVERTED = re.compile(rf"(?<![A-Za-z])(?P<v>(?P<last>{_PART}),[ ](?P<first>[A-Z][a-z]+)(?:[ ][A-Z]\.?)?)(?![a-z])")
+_INVERTED = re.compile(rf"(?P<v>(?P<last>{_PART}),[ ](?P<first>[A-Z][a-z]+)(?:[ ][A-Z]\.?)?)(?![a-z])")
 _INITIAL = re.compile("[A-Z][.]")
 _AFTER_COLON = re.compile(rf"[ ]{{0,6}}(?:(?:{_TITLES})\.?[ ])?(?P<v>(?:[A-Z]\.[ ]?){{0,2}}{_FULL})")
 # Capitalised words that follow a label or title without being a name.
@@ -200,30 +199,49 @@ def _surnames() -> frozenset[str]:
 
 def english(view: str) -> Iterator[Span]:
     """Titles, labels with a colon, greetings, speakers, and known first names before a capitalised word."""
-    for found in _TITLED.finditer(view):
-        yield from _trimmed(view, found, "name after a title", SHAPE)
-    for found in re.finditer(":", view):
-        label = view[max(0, found.start() - 40) : found.start()].rpartition("\n")[2].lower()
-        if _LABEL_ENGLISH.search(label):
-            name = _AFTER_COLON.match(view, found.end())
-            if name:
-                yield from _trimmed(view, name, "name after a label", SHAPE)
-    for found in _OPENING.finditer(view):
-        sure = _SURE_OPENING.search(view, found.start(), found.start("v"))
-        if sure or found["v"].split()[0] in first_names():
-            yield from _trimmed(view, found, "name after a greeting", CONTEXT)
-    for found in (*_CLOSING.finditer(view), *_TRANSCRIPT.finditer(view)):
-        if found["v"].split()[0].lower() not in _CALLED:
-            yield from _trimmed(view, found, "name under a letter or before a turn", CONTEXT)
-    for pattern, rule in (
-        (_SPEAKER, "speaker"),
-        (_PLAIN_NAME, "known first name"),
-        (_INVERTED, "family name, first name"),
-    ):
-        for found in pattern.finditer(view):
-            first = found["first"] if "first" in pattern.groupindex else found["v"].split()[0]
-            if first in first_names() or (rule == "speaker" and first in words("given_en")):
-                yield from _trimmed(view, found, rule, CONTEXT)
+    for word in _CAPITAL.finditer(view):
+        start = word.start()
+        if start and view[start - 1].isalpha() and view[start - 1].isascii():
+            continue
+        for pattern, rule, weight in _BY_WORD.get(word.group(), ()):
+            found = pattern.match(view, start)
+            if found and (rule != _GREETING or found["v"].split()[0] in first_names()):
+                yield from _trimmed(view, found, rule, weight)
+        if word.group() in first_names():
+            found = _PLAIN_NAME.match(view, start)
+            if found:
+                yield from _trimmed(view, found, "known first name", CONTEXT)
+        elif view[word.end() : word.end() + 1] == ",":
+            found = _INVERTED.match(view, start)
+            if found and found["first"] in first_names():
+                yield from _trimmed(view, found, "family name, first name", CONTEXT)
+    for colon in re.finditer(":", view):
+        label = view[max(0, colon.start() - 40) : colon.start()].rpartition("\n")[2].lower()
+        name = _AFTER_COLON.match(view, colon.end())
+        if name and _LABEL_ENGLISH.search(label):
+            yield from _trimmed(view, name, "name after a label", SHAPE)
+    if "ame is" in view or "igned by" in view:
+        for found in _SAID.finditer(view):
+            yield from _trimmed(view, found, "name that is said", CONTEXT)
+    yield from _by_line(view)
+
+
+def _by_line(view: str) -> Iterator[Span]:
+    """Who speaks in a transcript, and who signs a letter."""
+    start = 0
+    while start >= 0:
+        turn = _TRANSCRIPT.match(view, start)
+        if turn and turn["v"].split()[0].lower() not in _CALLED:
+            yield from _trimmed(view, turn, "name before a turn", CONTEXT)
+        speaker = _SPEAKER.match(view, start)
+        if speaker and speaker["v"].split()[0] in words("given_en"):
+            yield from _trimmed(view, speaker, "speaker", CONTEXT)
+        end = view.find("\n", start)
+        closing = _CLOSING.search(view, max(start, end - 30), end) if end >= 0 else None
+        signed = _SIGNED.match(view, end) if closing else None
+        if signed and signed["v"].split()[0].lower() not in _CALLED:
+            yield from _trimmed(view, signed, "name under a letter", CONTEXT)
+        start = end + 1 if end >= 0 else -1
 
 
 def _trimmed(view: str, found: re.Match[str], rule: str, weight: int) -> Iterator[Span]:
