@@ -3,10 +3,11 @@
     METIER_DATA_MIRROR=... python benchmarks/deidentify.py [--only english,contextual,chinese,speed]
 
 Criterion. A gold span is found (overlap) if findings of an accepted kind cover at least half of its characters, and
-found exactly (strict) if one finding has the same borders. A finding is right if gold spans that accept its kind cover at
-least half of it. Pattern classes are those that a pattern can tell without knowing the world: numbers, codes, addresses
-of the network, dates with day and month. Names, places, organisations, professions and street addresses of any country are
-printed, but not counted among them; neither are bare years and weekdays, which point to nobody.
+found exactly (strict) if one finding has the same borders. A finding is right if gold spans that accept its kind
+cover at least half of it. Pattern classes are those that a pattern can tell without knowing the world: numbers,
+codes, addresses of the network, dates with day and month. Names, places, organisations, professions and street
+addresses of any country are printed, but not counted among them; neither are bare years and weekdays, which point to
+nobody.
 Presidio runs with its default recognisers on a blank spaCy pipeline, as anybody without a download has it.
 The Chinese set is generated (deidentify_chinese.py): invoices, notes, judgments, contracts and chat with traps.
 """
@@ -41,13 +42,35 @@ ACCEPTED: dict[str, set[str]] = {
     "STREET_ADDRESS": {"address", "postcode"}, "ADDRESS": {"address", "postcode"},
 }  # fmt: skip
 PRESIDIO = {
-    "CREDIT_CARD": "card", "EMAIL_ADDRESS": "email", "IBAN_CODE": "iban", "US_SSN": "national_id", "US_ITIN": "national_id",
-    "IP_ADDRESS": "ip", "URL": "url", "PHONE_NUMBER": "phone", "DATE_TIME": "date", "US_DRIVER_LICENSE": "driving_licence",
-    "PERSON": "person", "MAC_ADDRESS": "mac", "US_BANK_NUMBER": "account", "UK_NHS": "national_id", "CRYPTO": "wallet",
-    "US_PASSPORT": "passport", "MEDICAL_LICENSE": "licence",
-}  # fmt: skip
-PATTERN = ("CREDIT_CARD", "EMAIL_ADDRESS", "IBAN_CODE", "US_SSN", "IP_ADDRESS", "DOMAIN_NAME", "PHONE_NUMBER", "DATE_TIME",
-           "US_DRIVER_LICENSE")  # fmt: skip
+    "CREDIT_CARD": "card",
+    "EMAIL_ADDRESS": "email",
+    "IBAN_CODE": "iban",
+    "US_SSN": "national_id",
+    "US_ITIN": "national_id",
+    "IP_ADDRESS": "ip",
+    "URL": "url",
+    "PHONE_NUMBER": "phone",
+    "DATE_TIME": "date",
+    "US_DRIVER_LICENSE": "driving_licence",
+    "PERSON": "person",
+    "MAC_ADDRESS": "mac",
+    "US_BANK_NUMBER": "account",
+    "UK_NHS": "national_id",
+    "CRYPTO": "wallet",
+    "US_PASSPORT": "passport",
+    "MEDICAL_LICENSE": "licence",
+}
+PATTERN = (
+    "CREDIT_CARD",
+    "EMAIL_ADDRESS",
+    "IBAN_CODE",
+    "US_SSN",
+    "IP_ADDRESS",
+    "DOMAIN_NAME",
+    "PHONE_NUMBER",
+    "DATE_TIME",
+    "US_DRIVER_LICENSE",
+)
 KINDS = {kind for name in PATTERN for kind in ACCEPTED[name]}
 SETS = (
     ("synth_dataset_v2 (looked at while the rules were written)", "data/synth_dataset_v2.json"),
@@ -119,14 +142,18 @@ def english(path: Path, finder: Finder) -> dict[str, Score]:
                 score.gold, score.found = score.gold + 1, score.found + hit
                 score.exact += (start, end) in fitting
                 if not hit:
-                    score.missed.append(text[max(0, start - 40) : start] + "⟦" + text[start:end] + "⟧" + text[end : end + 20])
+                    score.missed.append(
+                        text[max(0, start - 40) : start] + "⟦" + text[start:end] + "⟧" + text[end : end + 20]
+                    )
         for start, end, kind in found:
             if kind not in KINDS:
                 continue
             right = covered(start, end, [(a, b) for a, b, name in gold if kind in ACCEPTED.get(name, ())]) >= 0.5
             scores["*"].predicted, scores["*"].right = scores["*"].predicted + 1, scores["*"].right + right
             if not right:
-                scores["*"].wrong.append(f"{kind}: " + text[max(0, start - 40) : start] + "⟦" + text[start:end] + "⟧" + text[end : end + 20])
+                scores["*"].wrong.append(
+                    f"{kind}: " + text[max(0, start - 40) : start] + "⟦" + text[start:end] + "⟧" + text[end : end + 20]
+                )
     return scores
 
 
@@ -136,18 +163,31 @@ def print_english(show: int) -> None:
         path = mirror() / "presidio-research" / name
         ours, theirs = english(path, metier), english(path, presidio)
         print(f"\n### presidio-research, {title}\n")
-        print("| class | gold | recall (overlap) | recall (strict) | Presidio, overlap | Presidio, strict |\n| --- | ---: | ---: | ---: | ---: | ---: |")
+        print(
+            "| class | gold | recall (overlap) | recall (strict) | Presidio, overlap | Presidio, strict |\n| --- "
+            "| ---: | ---: | ---: | ---: | ---: |"
+        )
         order = sorted(ours, key=lambda key: (key != "*", key not in PATTERN, -ours[key].gold))
         for key in order:
             if key != "*" and key not in ACCEPTED:
                 continue
             a, b = ours[key], theirs[key]
             label = "**all pattern classes**" if key == "*" else key if key in PATTERN else f"{key} (no pattern class)"
-            print(f"| {label} | {a.gold} | {a.found / a.gold:.3f} | {a.exact / a.gold:.3f} | {b.found / a.gold:.3f} | {b.exact / a.gold:.3f} |")
+            print(
+                f"| {label} | {a.gold} | {a.found / a.gold:.3f} | {a.exact / a.gold:.3f} | {b.found / a.gold:.3f} "
+                f"| {b.exact / a.gold:.3f} |"
+            )
         for who, score in (("Metier", ours["*"]), ("Presidio", theirs["*"])):
-            print(f"\n{who}: precision over the pattern classes {score.right / max(1, score.predicted):.3f} ({score.right} of {score.predicted}).")
+            print(
+                f"\n{who}: precision over the pattern classes {score.right / max(1, score.predicted):.3f} "
+                f"({score.right} of {score.predicted})."
+            )
         for key in order[:1] if show else []:
-            print("\n".join(["missed:", *map(repr, ours[key].missed[:show]), "wrong:", *map(repr, ours[key].wrong[:show])]))
+            print(
+                "\n".join(
+                    ["missed:", *map(repr, ours[key].missed[:show]), "wrong:", *map(repr, ours[key].wrong[:show])]
+                )
+            )
 
 
 # Tag of contextual-anonymizer -> kinds that name it.
@@ -160,7 +200,8 @@ TAGS: dict[str, set[str]] = {
 
 
 def originals(item: dict[str, str]) -> list[tuple[int, int, str]]:
-    """Where the tags of the masked text stand in the original, by the plain text between them; [] if it was reworded."""
+    """Where the tags of the masked text stand in the original, by the plain text between them; [] if it was
+    reworded."""
     parts = re.split(r"\[([A-Z_]+?)(?:_\d+)?\]", item["anonymized_context"])
     pattern = "".join(re.escape(part) if place % 2 == 0 else "(.+?)" for place, part in enumerate(parts))
     found = re.fullmatch(pattern, item["context"], re.S)
@@ -189,7 +230,10 @@ def print_contextual() -> None:
     """Recall per class; the set has no spans, so precision is not defined."""
     ours, used, left = contextual(metier)
     theirs, _, _ = contextual(presidio)
-    print(f"\n### contextual-anonymizer\n\n{used} pairs; {left} were reworded by their authors and cannot be aligned. Dates with a digit only.\n")
+    print(
+        f"\n### contextual-anonymizer\n\n{used} pairs; {left} were reworded by their authors and cannot be aligned. "
+        f"Dates with a digit only.\n"
+    )
     print("| class | values | recall | Presidio |\n| --- | ---: | ---: | ---: |")
     for tag, (gold, found) in sorted(ours.items(), key=lambda row: -row[1][0]):
         print(f"| {tag} | {gold} | {found / gold:.3f} | {theirs[tag][1] / gold:.3f} |")
@@ -214,7 +258,13 @@ def chinese(finder: Finder, made: list[Document]) -> dict[str, Score]:
             for key in (kind, "*"):
                 scores[key].predicted, scores[key].right = scores[key].predicted + 1, scores[key].right + right
             if not right:
-                scores[kind].wrong.append(document.text[max(0, start - 20) : start] + "⟦" + document.text[start:end] + "⟧" + document.text[end : end + 10])
+                scores[kind].wrong.append(
+                    document.text[max(0, start - 20) : start]
+                    + "⟦"
+                    + document.text[start:end]
+                    + "⟧"
+                    + document.text[end : end + 10]
+                )
         for start, end, name in document.traps:
             hit = any(a < end and start < b for a, b, _ in found)
             for key in (f"trap: {name}", "traps"):
@@ -231,10 +281,16 @@ def print_chinese(count: int, show: int) -> None:
     ours, theirs = chinese(metier, made), chinese(lambda text: presidio(text, "zh"), made)
     print(f"\n### Chinese, generated ({count} documents, {sum(len(d.text) for d in made):,} characters)\n")
     print("| kind | gold | recall (whole span) | precision | Presidio, recall |\n| --- | ---: | ---: | ---: | ---: |")
-    for key in sorted((key for key in ours if ours[key].gold and not key.startswith("trap")), key=lambda key: (key != "*", -ours[key].gold)):
+    for key in sorted(
+        (key for key in ours if ours[key].gold and not key.startswith("trap")),
+        key=lambda key: (key != "*", -ours[key].gold),
+    ):
         a, b = ours[key], theirs[key]
         precision = f"{a.right / a.predicted:.3f}" if a.predicted else "-"
-        print(f"| {'**all**' if key == '*' else key} | {a.gold} | {a.found / a.gold:.3f} | {precision} | {b.found / a.gold:.3f} |")
+        print(
+            f"| {'**all**' if key == '*' else key} | {a.gold} | {a.found / a.gold:.3f} | {precision} "
+            f"| {b.found / a.gold:.3f} |"
+        )
     glued = [text for document in made for text in document.glued]
     missed = [text for text, value in glued if value not in [text[a:b] for a, b, _ in metier(text)]]
     checked = [sum(getattr(ours[kind], name) for kind in CHECKED) for name in ("found", "gold")]
@@ -244,7 +300,7 @@ def print_chinese(count: int, show: int) -> None:
     for key in sorted(key for key in ours if key.startswith("trap: ")):
         print(f"| {key[6:]} | {ours[key].gold} | {ours[key].found} | {theirs[key].found} |")
     for key in ours if show else []:
-        print(key, *map(repr, ours[key].missed[:show] + ["wrong:"] + ours[key].wrong[:show]), sep="\n   ")
+        print(key, *map(repr, [*ours[key].missed[:show], "wrong:", *ours[key].wrong[:show]]), sep="\n   ")
 
 
 def speed() -> None:
@@ -264,7 +320,12 @@ def speed() -> None:
         metier(texts[0]), presidio(texts[0], language)
         ours = _seconds(metier, texts)
         part = texts[: max(1, len(texts) // 10)]
-        theirs = _seconds(lambda text, language=language: presidio(text, language), part) * size * 1e6 / sum(len(text.encode()) for text in part)
+        theirs = (
+            _seconds(lambda text, language=language: presidio(text, language), part)
+            * size
+            * 1e6
+            / sum(len(text.encode()) for text in part)
+        )
         print(f"| {name} | {size:.2f} | {size / ours:.2f} | {size / theirs:.3f} | {theirs / ours:.0f} |")
 
 

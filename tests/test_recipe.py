@@ -354,6 +354,9 @@ def test_the_fields_that_are_execution() -> None:
         "collect.sources.0.storage_options", "collect.sources.0.sql", "collect.sources.0.web",
         "collect.sources.0.dataset", "collect.sources.0.refresh",
         "engine.address", "engine.name", "engine.workers",
+        "prepare.deidentify.names.dictionary", "prepare.deidentify.key_file", "prepare.deidentify.key_variable",
+        "prepare.deidentify.vault", "prepare.deidentify.require.max_residual", "prepare.deidentify.require.audit",
+        "prepare.deidentify.require.confidence",
         "train.checkpoint_seconds", "train.device", "train.threads",
     }  # fmt: skip
 

@@ -65,6 +65,8 @@ def default_context(base: Path, console: Console, command: str = "") -> Context:
 
 def run(recipe: Recipe, context: Context, until: str = "report") -> dict[str, Artifact]:
     """Run every stage up to `until`, reusing what is finished; write the human view when the report is reached."""
+    from metier.prepare.deidentify.audit.run import demand
+
     check(recipe)
     start = time.monotonic()
     context.inputs = None
@@ -77,6 +79,8 @@ def run(recipe: Recipe, context: Context, until: str = "report") -> dict[str, Ar
         check_view(recipe, context)
     for stage in stages:
         run_stage(stage, recipe, context)
+        if stage == "prepare" and "train" in stages:
+            demand(recipe.prepare.deidentify, context.done["prepare"].fingerprint, context.base)
         if stage == "prepare" and "evaluate" in stages:
             _check_labels(recipe, context)
     if until == "report":

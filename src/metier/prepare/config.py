@@ -17,6 +17,7 @@ from metier.prepare.config_texts import (
     SelectConfig,
     SynthesizeConfig,
 )
+from metier.prepare.deidentify.config import DeidentifyConfig
 
 
 class NormalizeConfig(Section):
@@ -75,6 +76,7 @@ class PrepareConfig(Section):
     boilerplate: BoilerplateConfig = BoilerplateConfig()
     quality: QualityConfig = QualityConfig()
     correct: CorrectConfig = CorrectConfig()
+    deidentify: DeidentifyConfig = DeidentifyConfig()
     select: SelectConfig = SelectConfig()
     chunk: ChunkConfig = ChunkConfig()
     comprehend: ComprehendConfig = ComprehendConfig()

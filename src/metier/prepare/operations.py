@@ -4,6 +4,7 @@ from metier.prepare.boilerplate import boilerplate
 from metier.prepare.chunk import chunk
 from metier.prepare.conflicts import conflicts
 from metier.prepare.dedup import find_duplicates
+from metier.prepare.deidentify.operation import deidentify
 from metier.prepare.fold import fold_duplicates
 from metier.prepare.labels import labels
 from metier.prepare.language import language
@@ -14,5 +15,5 @@ from metier.prepare.quality import quality
 from metier.prepare.split import split
 from metier.prepare.tasks import examples
 
-__all__ = ["boilerplate", "chunk", "conflicts", "examples", "find_duplicates", "fold_duplicates", "labels", "language",
-           "leaks", "normalize", "official", "quality", "split"]  # fmt: skip
+__all__ = ["boilerplate", "chunk", "conflicts", "deidentify", "examples", "find_duplicates", "fold_duplicates", "labels",
+           "language", "leaks", "normalize", "official", "quality", "split"]  # fmt: skip

@@ -26,10 +26,11 @@ class NamesConfig(Section):
     """Text file with one person or identifier a line, or a CSV file: every cell of its columns `name` and `id` (姓名,
     编号) is looked for in every document, in the variants that a name is written in."""
     columns: tuple[str, ...] = ()
-    """Metadata fields of a document that name its own people or numbers (such as patient_name): looked for in its text."""
+    """Metadata fields of a document that name its own people or numbers (such as patient_name): looked for in its
+    text."""
     model: str = ""
-    """Run or model folder of a tagger that was trained with the task `tag`; its labels that name people count as `person`,
-    places as `address`, organisations as `organisation`."""
+    """Run or model folder of a tagger that was trained with the task `tag`; its labels that name people count as
+    `person`, places as `address`, organisations as `organisation`."""
     presidio: bool = False
     """Ask Presidio's pattern recognisers as well (needs the extra `presidio`; no model is downloaded)."""
 
@@ -37,11 +38,12 @@ class NamesConfig(Section):
 class RequireConfig(Section):
     """What a person must have found before anything is trained."""
 
-    max_residual: float | None = Field(default=None, gt=0, lt=1)
-    """Highest tolerated upper bound for the share of documents that still hold an identifier. null: no audit is asked."""
+    max_residual: float | None = execution(None, gt=0, lt=1)
+    """Highest tolerated upper bound for the share of documents that still hold an identifier. null: no audit is
+    asked."""
     audit: str = execution("")
     """audit.json, as `metier deidentify audit --answers` writes it; relative paths start at the recipe's folder."""
-    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    confidence: float = execution(0.95, gt=0.5, lt=1)
     """Confidence that the audit must have been computed with, or a higher one."""
 
 
@@ -51,7 +53,7 @@ class DeidentifyConfig(Section):
     policy: Literal["off", "mask", "placeholder", "surrogate", "keep"] = "off"
     """`mask`: ***; `placeholder`: [PHONE] or 【电话】; `surrogate`: a made-up value of the same shape, the same one for
     the same original, made with a secret key; `keep`: only count what is found."""
-    policies: dict[str, Policy] = {}
+    policies: dict[str, Policy] = Field(default={})
     """Another policy for some kinds, such as `{date: keep, person: surrogate}`."""
     ages_from: int = Field(default=90, ge=0, le=150)
     """Ages in years from which an age is an identifier. Source of the default: HIPAA Safe Harbor (ages over 89)."""
@@ -60,11 +62,12 @@ class DeidentifyConfig(Section):
     organisations: bool = False
     """Also replace organisations: names that end as companies, hospitals and schools do."""
     names: NamesConfig = NamesConfig()
-    places: dict[str, Literal["scan", "hash", "keep", "drop"]] = {}
+    places: dict[str, Literal["scan", "hash", "keep", "drop"]] = Field(default={})
     """What to do with the other columns. Defaults: `title: scan`, `source: scan` (file names), `metadata: scan` (every
     text in it but label, value and split), `group: keep`. `hash` needs a key; `drop` leaves the column empty."""
     shown: tuple[str, ...] = ()
-    """Kinds whose original may stand in the list of changes; of all others only place, kind and replacement are kept."""
+    """Kinds whose original may stand in the list of changes; of all others only place, kind and replacement are
+    kept."""
     key_file: str = names_file("")
     """File whose bytes are the secret key for surrogates and hashes (at least 16). Never copied into the store; its
     hash is part of the identity of what is made with it."""
@@ -73,7 +76,7 @@ class DeidentifyConfig(Section):
     vault: str = execution("")
     """Folder, outside the store, for a list of what each replacement stands for (files with mode 0600). "": none is
     kept, and nothing can be undone."""
-    require: RequireConfig = execution(RequireConfig())
+    require: RequireConfig = RequireConfig()
     """Fail unless an audit of just this output shows few enough leftovers."""
 
     @field_validator("policies", "shown")
@@ -110,12 +113,16 @@ class DeidentifyConfig(Section):
         return "surrogate" in {self.policy, *self.policies.values()} or "hash" in self.places.values()
 
     def identity(self) -> dict[str, Any]:
-        """The fields that bear meaning; for a key only a fingerprint of it, and nothing at all while switched off."""
-        if self.policy == "off":
-            return {"policy": "off"}
+        """The fields that bear meaning; of a key only a fingerprint, and of a model what it is rather than where."""
         content = super().identity()
+        if self.policy == "off":
+            return content
         if self.needs_key() and not self.key_file:
             from metier.prepare.deidentify.replace.key import fingerprint, load
 
             content["key"] = fingerprint(load(self))
+        if self.names.model:
+            from metier.prepare.deidentify.tagger import identity
+
+            content["names"]["model"] = identity(self.names.model)
         return content

@@ -1,8 +1,8 @@
 """The kinds of identifier that are told apart, and what stands in their place.
 
 A kind is one word in settings, counts and the list of changes. The English name is the placeholder in Latin text, the
-Chinese one in Chinese text. Source of the list: the 18 identifiers of the HIPAA Safe Harbor rule (45 CFR 164.514(b)(2)),
-GB/T 35273-2020 annex A, and what courts, banks and hospitals write beside them.
+Chinese one in Chinese text. Source of the list: the 18 identifiers of the HIPAA Safe Harbor rule (45 CFR
+164.514(b)(2)), GB/T 35273-2020 annex A, and what courts, banks and hospitals write beside them.
 """
 
 from __future__ import annotations

@@ -18,13 +18,31 @@ from metier.prepare.deidentify.recognise.rule import WEAK, Span
 
 # Presidio's type -> our kind; others are left out.
 KINDS = {
-    "PERSON": "person", "PHONE_NUMBER": "phone", "EMAIL_ADDRESS": "email", "URL": "url", "IP_ADDRESS": "ip", "LOCATION": "address",
-    "MAC_ADDRESS": "mac", "DATE_TIME": "date", "US_SSN": "national_id", "US_ITIN": "national_id", "UK_NHS": "national_id",
-    "UK_NINO": "national_id", "US_PASSPORT": "passport", "US_DRIVER_LICENSE": "driving_licence", "CREDIT_CARD": "card",
-    "IBAN_CODE": "iban", "US_BANK_NUMBER": "account", "CRYPTO": "wallet", "MEDICAL_LICENSE": "licence",
-    "ES_NIF": "national_id", "ES_NIE": "national_id", "IT_FISCAL_CODE": "national_id", "PL_PESEL": "national_id",
+    "PERSON": "person",
+    "PHONE_NUMBER": "phone",
+    "EMAIL_ADDRESS": "email",
+    "URL": "url",
+    "IP_ADDRESS": "ip",
+    "LOCATION": "address",
+    "MAC_ADDRESS": "mac",
+    "DATE_TIME": "date",
+    "US_SSN": "national_id",
+    "US_ITIN": "national_id",
+    "UK_NHS": "national_id",
+    "UK_NINO": "national_id",
+    "US_PASSPORT": "passport",
+    "US_DRIVER_LICENSE": "driving_licence",
+    "CREDIT_CARD": "card",
+    "IBAN_CODE": "iban",
+    "US_BANK_NUMBER": "account",
+    "CRYPTO": "wallet",
+    "MEDICAL_LICENSE": "licence",
+    "ES_NIF": "national_id",
+    "ES_NIE": "national_id",
+    "IT_FISCAL_CODE": "national_id",
+    "PL_PESEL": "national_id",
     "ORGANIZATION": "organisation",
-}  # fmt: skip
+}
 THRESHOLD = 0.4  # Presidio's patterns without context score 0.05 to 0.3 where they are no more than a guess
 
 
@@ -51,7 +69,9 @@ def analyzer(language: str, everything: bool = False) -> Any:
 
 def spans(text: str, language: str) -> list[Span]:
     """What Presidio finds, as weak findings: ours win where both are. language: "zh" or else English."""
-    results = analyzer("zh" if language == "zh" else "en").analyze(text=text, language="zh" if language == "zh" else "en")
+    results = analyzer("zh" if language == "zh" else "en").analyze(
+        text=text, language="zh" if language == "zh" else "en"
+    )
     return [
         Span(item.start, item.end, KINDS[item.entity_type], "presidio", WEAK)
         for item in results

@@ -16,8 +16,10 @@ ID_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 ID_DIGITS = "10X98765432"
 # First two digits of GB/T 2260: the provinces; 71, 81, 82 and 83 are residents of Taiwan, Hong Kong and Macau.
 PROVINCES = frozenset(
-    "11 12 13 14 15 21 22 23 31 32 33 34 35 36 37 41 42 43 44 45 46 50 51 52 53 54 61 62 63 64 65 71 81 82 83".split()
-)
+    ("11", "12", "13", "14", "15", "21", "22", "23", "31", "32", "33", "34", "35", "36", "37", "41",
+     "42", "43", "44", "45", "46", "50", "51", "52", "53", "54", "61", "62", "63", "64", "65", "71",
+     "81", "82", "83")
+)  # fmt: skip
 CREDIT_ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUWXY"
 CREDIT_WEIGHTS = tuple(pow(3, place, 31) for place in range(17))
 ORGANISATION_WEIGHTS = (3, 7, 9, 10, 5, 8, 4, 2)
@@ -198,4 +200,3 @@ def taiwan_digit(body: str) -> str:
     letter = "ABCDEFGHJKLMNPQRSTUVXYWZIO".index(body[0]) + 10
     values = [letter // 10, letter % 10, *(int(digit) for digit in body[1:])]
     return str(-sum(value * weight for value, weight in zip(values, (1, 9, 8, 7, 6, 5, 4, 3, 2, 1), strict=True)) % 10)
-

@@ -22,13 +22,17 @@ PLACEHOLDER = re.compile(r"\[[A-Z][A-Z ]{1,20}\]|【[\u4e00-\u9fff]{2,6}】|\*{3
 
 
 def find(
-    text: str, more: Iterable[Span] = (), ages_from: int = 90, context_names: bool = True, companies: bool = False,
+    text: str,
+    more: Iterable[Span] = (),
+    ages_from: int = 90,
+    context_names: bool = True,
+    companies: bool = False,
     repeat: bool = True,
 ) -> list[Span]:
     """Spans in order, none over another, none inside a placeholder."""
     view = fold(text)
     han, latin = bool(_HAN.search(view)), bool(_LATIN.search(view))
-    spans = [*more, *numbers(view), *dates.dates(view), *dates.ages(view, ages_from)]
+    spans = [*more, *numbers(view, ages_from), *dates.numerals(view, ages_from)]
     if han:
         spans += addresses.chinese(view)
         spans += names.chinese(view) if context_names else ()

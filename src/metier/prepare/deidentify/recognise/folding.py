@@ -1,7 +1,7 @@
 """One view of a text for all patterns: ASCII digits, letters and punctuation, every character in its place.
 
-Purpose: a telephone number typed full-width, in Arabic digits or with a non-breaking hyphen is one. The view has as many
-characters as the text, so every offset in it is an offset into the original.
+Purpose: a telephone number typed full-width, in Arabic digits or with a non-breaking hyphen is one. The view has as
+many characters as the text, so every offset in it is an offset into the original.
 Trade-off: only what maps one to one is folded; a digit written as a letter (O for 0) is not.
 Not covered: Chinese numerals, which the patterns for dates name themselves.
 """

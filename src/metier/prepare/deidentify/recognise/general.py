@@ -1,6 +1,7 @@
 """Numbers and codes of anywhere: payment cards, network addresses, wallets, e-mail and web addresses.
 
-Sources: ISO/IEC 7812 (cards), RFC 5321 and 6531 (mail), RFC 3986 (URL), RFC 4291 (IPv6), BIP 13 and 173, EIP 55 (wallets).
+Sources: ISO/IEC 7812 (cards), RFC 5321 and 6531 (mail), RFC 3986 (URL), RFC 4291 (IPv6), BIP 13 and 173, EIP 55
+(wallets).
 E-mail and web addresses are found at their `@` and `://`, so that 邮箱zhang@x.com，needs no space on any side.
 """
 
@@ -16,25 +17,39 @@ _END = r"(?! [0-9A-Za-z] )"
 _OCTET = r"(?: 25[0-5] | 2[0-4]\d | 1\d\d | [1-9]?\d )"
 
 RULES = (
-    rule("card", "card", rf"(?<![0-9A-Za-z.-]) \d{{12,19}} {_END} (?! [.-]\d )", runs=(12, 19), check=checks.payment_card,
-         guarded=True, weight=CHECKED),
-    rule("card", "card in groups", rf"(?<![0-9A-Za-z.-]) \d{{4}} (?P<s> [ -]{{1,2}} ) \d{{4,6}} (?: (?P=s) \d{{4,5}} ){{1,3}} "
-         rf"(?: (?P=s) \d{{1,4}} )? {_END} (?! [.-]\d )", runs=(4, 4), check=lambda number: len(number) <= 19
-         and checks.payment_card(number), weight=CHECKED),
-    rule("card", "card by label", rf"(?<![0-9A-Za-z]) \d{{4,19}} (?: [ -] [0-9*Xx]{{2,6}} ){{0,4}} {_END}", runs=(4, 19),
-         context=True, weight=LABELLED, check=lambda number: 12 <= len(number) <= 19),
-    rule("card", "last digits of a card", rf"(?: (?<= 尾号 ) | (?<= 尾号: ) | (?<= 尾号为 ) | (?<= ending[ ] ) | (?<= ending[ ]in[ ] ) | "
-         rf"(?<= ending[ ]with[ ] ) | (?<= last[ ]4[ ] ) | (?<= last[ ]four[ ] ) ) \d{{4}} {_END}", runs=(4, 4), weight=LABELLED),
-    rule("ip", "IPv4", rf"(?<![0-9A-Za-z.]) {_OCTET} (?: \.{_OCTET} ){{3}} (?: /\d{{1,2}} )? (?! [0-9A-Za-z] | \.\d )",
-         runs=(1, 3), guarded=True, weight=CHECKED - 10),
-    rule("wallet", "Ethereum", r"(?<![0-9A-Za-z]) 0x[0-9A-Fa-f]{40} " + _END, at="token", weight=CHECKED),
-    rule("wallet", "Bitcoin, Bech32", r"(?<![0-9A-Za-z]) (?: bc1 | ltc1 ) [02-9ac-hj-np-z]{25,87} " + _END, at="token",
-         weight=CHECKED),
-    rule("wallet", "Bitcoin", r"(?<![0-9A-Za-z]) [13LM][1-9A-HJ-NP-Za-km-z]{25,34} " + _END + "(?<! [0-9]{26} )", at="token",
-         check=lambda number: not number.isdigit(), weight=SHAPE + 4),
-    rule("wallet", "Tron", r"(?<![0-9A-Za-z]) T[1-9A-HJ-NP-Za-km-z]{33} " + _END, at="token", weight=SHAPE + 4),
-    rule("mac", "MAC with hyphens or dots", r"(?<![0-9A-Za-z]) (?: [0-9A-Fa-f]{2} (?: -[0-9A-Fa-f]{2} ){5} | [0-9A-Fa-f]{4} "
-         rf"\. [0-9A-Fa-f]{{4}} \. [0-9A-Fa-f]{{4}} ) {_END} (?! - )", at="token", weight=SHAPE + 6),
+    rule("card", "card",
+        rf"(?<![0-9A-Za-z.-]) \d{{12,19}} {_END} (?! [.-]\d )",
+        runs=(12, 19), check=checks.payment_card, guarded=True, weight=CHECKED),
+    rule("card", "card in groups",
+        rf"""(?<![0-9A-Za-z.-]) \d{{4}} (?P<s> [ -]{{1,2}} ) \d{{4,6}} (?: (?P=s) \d{{4,5}} ){{1,3}} (?: (?P=s)
+             \d{{1,4}} )? {_END} (?! [.-]\d )""",
+        runs=(4, 4), then=" -", check=lambda number: len(number) <= 19 and checks.payment_card(number), weight=CHECKED),
+    rule("card", "card by label",
+        rf"(?<![0-9A-Za-z]) \d{{4,19}} (?: [ -] [0-9*Xx]{{2,6}} ){{0,4}} {_END}",
+        runs=(4, 19), check=lambda number: 12 <= len(number) <= 19, context=True, weight=LABELLED),
+    rule("card", "last digits of a card",
+        rf"""(?: (?<= 尾号 ) | (?<= 尾号: ) | (?<= 尾号为 ) | (?<= ending[ ] ) | (?<= ending[ ]in[ ] ) | (?<=
+             ending[ ]with[ ] ) | (?<= last[ ]4[ ] ) | (?<= last[ ]four[ ] ) ) \d{{4}} {_END}""",
+        runs=(4, 4), weight=LABELLED),
+    rule("ip", "IPv4",
+        rf"(?<![0-9A-Za-z.]) {_OCTET} (?: \.{_OCTET} ){{3}} (?: /\d{{1,2}} )? (?! [0-9A-Za-z] | \.\d )",
+        runs=(1, 3), then=".", guarded=True, weight=CHECKED - 10),
+    rule("wallet", "Ethereum",
+        rf"(?<![0-9A-Za-z]) 0x[0-9A-Fa-f]{{40}} {_END}",
+        at="token", then="x", weight=CHECKED),
+    rule("wallet", "Bitcoin, Bech32",
+        rf"(?<![0-9A-Za-z]) (?: bc1 | ltc1 ) [02-9ac-hj-np-z]{{25,87}} {_END}",
+        at="token", lead=True, weight=CHECKED),
+    rule("wallet", "Bitcoin",
+        rf"(?<![0-9A-Za-z]) [13LM][1-9A-HJ-NP-Za-km-z]{{25,34}} {_END}(?<! [0-9]{{26}} )",
+        at="token", check=lambda number: not number.isdigit(), weight=SHAPE + 4),
+    rule("wallet", "Tron",
+        rf"(?<![0-9A-Za-z]) T[1-9A-HJ-NP-Za-km-z]{{33}} {_END}",
+        at="token", lead=True, weight=SHAPE + 4),
+    rule("mac", "MAC with hyphens or dots",
+        rf"""(?<![0-9A-Za-z]) (?: [0-9A-Fa-f]{{2}} (?: -[0-9A-Fa-f]{{2}} ){{5}} | [0-9A-Fa-f]{{4}} \.
+             [0-9A-Fa-f]{{4}} \. [0-9A-Fa-f]{{4}} ) {_END} (?! - )""",
+        at="token", weight=SHAPE + 6),
 )  # fmt: skip
 
 _LOCAL = re.compile(r"[A-Za-z0-9._%+'&~!#$*/=?^{|}`\-]{1,64}$")
@@ -43,7 +58,10 @@ _DOMAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9\-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9]
 _OTHER_DOMAIN = re.compile(r"[^\W_]+(?:[.\-][^\W_]+){0,6}\.[A-Za-z\u4e00-\u9fff]{2,12}")
 _LITERAL = re.compile(r"\[(?:IPv6:)?[0-9A-Fa-f.:]+\]")
 _HANDLE = re.compile(r"@[A-Za-z_][A-Za-z0-9_.]{1,30}[A-Za-z0-9_]")
-_URL = re.compile(r"(?:[\u4e00-\u9fff]{1,12}\.(?:cn|com|net|中国|网址|公司))?[^\s<>\"'，。；：！？、（）《》“”【】「」\u4e00-\u9fff|\\^`{}\[\]]{0,2000}")
+_URL = re.compile(
+    r"(?:[\u4e00-\u9fff]{1,12}\.(?:cn|com|net|中国|网址"
+    r"|公司))?[^\s<>\"'，。；：！？、（）《》“”【】「」\u4e00-\u9fff|\\^`{}\[\]]{0,2000}"
+)
 _URL_TAIL = ".,;:!?)*_'~"
 _WWW = re.compile(r"(?<![A-Za-z0-9.@])www\d?\.(?=[A-Za-z0-9-]+\.[A-Za-z])")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]{1,15}$")
@@ -55,7 +73,7 @@ _HEX_BEFORE = re.compile(r"[0-9A-Fa-f:]{1,40}$")
 def mail_at(view: str, place: int) -> Span | None:
     """The e-mail address around the `@` at `place`."""
     before = _LOCAL.search(view, max(0, place - 64), place)
-    after = (_DOMAIN.match(view, place + 1) or _LITERAL.match(view, place + 1) or _OTHER_DOMAIN.match(view, place + 1))
+    after = _DOMAIN.match(view, place + 1) or _LITERAL.match(view, place + 1) or _OTHER_DOMAIN.match(view, place + 1)
     if before is None or after is None:
         return None
     start = before.start()

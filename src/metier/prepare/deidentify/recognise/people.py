@@ -1,10 +1,10 @@
 """Known people in a text: every way in which a name that is known may be written.
 
 Purpose: a name found once by its label, or given by the source system, is found wherever else it stands. "Smith, John",
-"John Smith", "J. Smith", "Mr Smith" and "JOHN SMITH" are one; 张三丰 is also 张先生's 张 only where a title follows, which
-the rules for titles find themselves.
-Trade-off: a family name alone is looked for only where it cannot be an everyday word, so Mr White's "White" alone is missed
-in the middle of a sentence, and "white paint" stays.
+"John Smith", "J. Smith", "Mr Smith" and "JOHN SMITH" are one; 张三丰 is also 张先生's 张 only where a title follows,
+which the rules for titles find themselves.
+Trade-off: a family name alone is looked for only where it cannot be an everyday word, so Mr White's "White" alone is
+missed in the middle of a sentence, and "white paint" stays.
 Not covered: typing errors in names, nicknames, other transcriptions.
 """
 
@@ -18,18 +18,13 @@ from metier.prepare.deidentify.recognise.words import words
 
 _HAN = re.compile("[\u3400-\u9fff]")
 _SPLIT = re.compile(r"[\s,]+")
-_COMMON = frozenset(
-    "white black green brown young long king hill wood woods stone rice fields price banks day may june april august art bill will grace hope "
-    "joy mark frank rose sky dean page bush rich sharp short small strong best good wise church park lake forest field hunter "
-    "cook baker taylor mason fisher carter miller porter gardner weaver wells rivers summers winter cross gray bell ford case bond cash "
-    "chance love star sun moon major bishop judge knight marshall new old english french german west north south east little "
-    "the and for you your our his her are was not all any can who how why home work office manager doctor nurse patient".split()
-)
+_COMMON = frozenset(words("everyday_en"))
 LONGEST = 2_000  # names in one pattern; more are looked for in several passes
 
 
 def variants(name: str) -> set[str]:
-    """The ways to write one name, itself included; words of a name that are everyday words are not ways of their own."""
+    """The ways to write one name, itself included; words of a name that are everyday words are not ways of their
+    own."""
     name = " ".join(name.replace("，", ",").split())
     if not name:
         return set()
@@ -44,10 +39,21 @@ def variants(name: str) -> set[str]:
     if inverted:
         pieces = pieces[1:] + pieces[:1]
     first, middle, last = pieces[0], pieces[1:-1], pieces[-1]
-    found = {" ".join(pieces), f"{first} {last}", f"{last}, {first}", f"{last} {first}", f"{first[0]}. {last}", f"{first[0]} {last}",
-             f"{last}, {first[0]}.", f"{first[0]}.{last}"}  # fmt: skip
+    found = {
+        " ".join(pieces),
+        f"{first} {last}",
+        f"{last}, {first}",
+        f"{last} {first}",
+        f"{first[0]}. {last}",
+        f"{first[0]} {last}",
+        f"{last}, {first[0]}.",
+        f"{first[0]}.{last}",
+    }
     if middle:
-        found |= {f"{first} {' '.join(piece[0] + '.' for piece in middle)} {last}", f"{last}, {' '.join([first, *middle])}"}
+        found |= {
+            f"{first} {' '.join(piece[0] + '.' for piece in middle)} {last}",
+            f"{last}, {' '.join([first, *middle])}",
+        }
     found |= {piece for piece in (first, last) if _alone(piece)}
     return {way for way in found if len(way) >= 3}
 
@@ -57,7 +63,8 @@ def _alone(piece: str) -> bool:
 
 
 def patterns(names: Iterable[str], kind: str = "person") -> list[tuple[re.Pattern[str], str]]:
-    """Compiled patterns for all variants, each with its kind; longest first, so that a whole name wins over its parts."""
+    """Compiled patterns for all variants, each with its kind; longest first, so that a whole name wins over its
+    parts."""
     ways: set[str] = set()
     for name in names:
         ways |= variants(name) if kind == "person" else {name.strip()} if len(name.strip()) >= 3 else set()
@@ -79,7 +86,9 @@ def _written(way: str) -> str:
     return rf"(?<![A-Za-z0-9À-ÿ]){both}(?![A-Za-z0-9À-ÿ])"
 
 
-def known(view: str, compiled: Iterable[tuple[re.Pattern[str], str]], rule: str, weight: int = SHAPE - 2) -> Iterator[Span]:
+def known(
+    view: str, compiled: Iterable[tuple[re.Pattern[str], str]], rule: str, weight: int = SHAPE - 2
+) -> Iterator[Span]:
     """Every place of a known name or number."""
     for pattern, kind in compiled:
         for found in pattern.finditer(view):
@@ -89,5 +98,25 @@ def known(view: str, compiled: Iterable[tuple[re.Pattern[str], str]], rule: str,
 def repeated(view: str, spans: Iterable[Span]) -> list[Span]:
     """The other places of the names that are among the findings; 张某 and a surname alone are no names to look for."""
     names = {view[span.start : span.end] for span in spans if span.kind == "person"}
-    names = {name for name in names if "某" not in name and not (_HAN.search(name) and (len(name) < 2 or name in words("surnames_zh")))}
-    return list(known(view, patterns(names), "name found before")) if names else []
+    ways = {
+        way for name in names
+        if "某" not in name and not (_HAN.search(name) and (len(name) < 2 or name in words("surnames_zh")))
+        for way in variants(name)
+    }  # fmt: skip
+    flat = view.replace("\n", " ")
+    return [span for way in ways for form in {way, way.upper()} for span in _places(flat, form)]
+
+
+def _places(flat: str, form: str) -> Iterator[Span]:
+    """Where a form of a name stands; a few forms are found faster so than by a pattern of all of them."""
+    latin, place = not _HAN.search(form), flat.find(form)
+    while place >= 0:
+        end = place + len(form)
+        if not latin or not (_letter(flat[place - 1 : place]) or _letter(flat[end : end + 1])):
+            yield Span(place, end, "person", "name found before", SHAPE - 2)
+        place = flat.find(form, end)
+
+
+def _letter(char: str) -> bool:
+    """A letter or digit that a Latin name would run on with; Han beside it is a border."""
+    return char.isalnum() and not _HAN.match(char)

@@ -1,7 +1,7 @@
 """What a rule for numbers and codes is, where it is tried, and what it finds.
 
-Purpose: patterns are data. A text is searched once for its digit runs (and `@`, `:`), and rules are tried at those places
-only, so that the cost follows the digits of a text and not its length times the number of rules.
+Purpose: patterns are data. A text is searched once for its digit runs (and `@`, `:`), and rules are tried at those
+places only, so that the cost follows the digits of a text and not its length times the number of rules.
 Trade-off: a rule says itself how long its first digit run may be; a wrong `runs` means that it is never tried, which
 the tests of every rule would show.
 """
@@ -18,7 +18,8 @@ CHECKED, LABELLED, SHAPE, CONTEXT, WEAK = 100, 85, 70, 60, 50
 
 @dataclass(frozen=True)
 class Span:
-    """Found: characters start to end (exclusive) of the original text, what it is, which rule said so, and its weight."""
+    """Found: characters start to end (exclusive) of the original text, what it is, which rule said so, and its
+    weight."""
 
     start: int
     end: int
@@ -33,7 +34,8 @@ class Rule:
 
     at: "digit" (start of a digit run), "sign" (with + and ( before it), "token" (start of the letters and digits around
     it), "pair" (token, or the two or three letters and a space before it).
-    runs: lengths that the first digit run may have. check: on the compact value. context: the text around must
+    runs: lengths that the first digit run may have. then: what must follow it, one of these characters ("" is anything).
+    lead: letters stand before it. check: on the compact value. context: the text around must
     name this kind (see labels). guarded: not where the text calls the number an order, an invoice or a part.
     """
 
@@ -42,6 +44,8 @@ class Rule:
     pattern: re.Pattern[str]
     at: str = "digit"
     runs: tuple[int, int] = (1, 99)
+    then: str = ""
+    lead: bool = False
     check: Callable[[str], bool] | None = None
     context: bool = False
     guarded: bool = False

@@ -1,7 +1,7 @@
-"""Find numbers and codes: one pass over the digits of a text, every rule tried where it can begin.
+"""Find numbers, codes and dates: one pass over the digits of a text, every rule tried where it can begin.
 
-Purpose: megabytes a second in plain Python, and no pattern that can run away: each is anchored at a place and bounded in
-length, so the work at one place is bounded too.
+Purpose: megabytes a second in plain Python, and no pattern that can run away: each is anchored at a place and bounded
+in length, so the work at one place is bounded too.
 Trade-off: identifiers without any digit, `@` or colon are not seen here (names and addresses have passes of their own).
 """
 
@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
-from metier.prepare.deidentify.recognise import china, english, europe, general
+from metier.prepare.deidentify.recognise import china, dates, english, europe, general
 from metier.prepare.deidentify.recognise.folding import compact
 from metier.prepare.deidentify.recognise.labels import Surrounding
 from metier.prepare.deidentify.recognise.rule import CHECKED, LABELLED, Rule, Span
@@ -18,27 +19,32 @@ from metier.prepare.deidentify.recognise.rule import CHECKED, LABELLED, Rule, Sp
 RULES: tuple[Rule, ...] = (*china.RULES, *english.RULES, *europe.RULES, *general.RULES)
 LONGEST = 20  # digits; longer runs are treated alike
 _PLACES = re.compile("[0-9]+|[@:]")
+_FOLLOWING = frozenset(char for rule in RULES for char in rule.then)  # all others are alike
 _ALNUM = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
-_BY_RUN: tuple[tuple[Rule, ...], ...] = tuple(
-    tuple(rule for rule in RULES if rule.runs[0] <= size <= rule.runs[1]) for size in range(LONGEST + 1)
-)
 # The value beside a label that has no shape of its own: letters and digits, groups only of digits.
 _VALUE = re.compile(r"[A-Za-z0-9]+(?:[-_/.][A-Za-z0-9]+|[ ][0-9]{2,}(?![0-9]*[-/.年月:]))*")
-_VALUED = frozenset(
-    "passport permit driving_licence licence national_id tax_id company_id medical_record insurance account person_number "
-    "plate case_number social".split()
-)
+_VALUED = frozenset({
+    "passport", "permit", "driving_licence", "licence", "national_id", "tax_id", "company_id", "medical_record",
+    "insurance", "account", "person_number", "plate", "case_number", "social",
+})  # fmt: skip
 _YEAR = re.compile("(?:19|20)[0-9]{2}")
 _POSTCODE = re.compile(r"[A-Za-z]{0,2}[0-9][0-9A-Za-z]{1,9}(?:[ -][0-9][0-9A-Za-z]{1,3})?")
-_USERNAME = re.compile(r"(?<![A-Za-z])(?:[Uu]ser ?[Nn]ame|[Ll]ogin|[Hh]andle|[Ss]creen name|[Ss]kype|[Tt]elegram|[Ii]nstagram|[Tt]witter)"
-                       r"(?:[ ]?(?:ID|id|name))?(?:[ ]?(?:is|:))[ ]?@?(?P<v>[A-Za-z][-_.A-Za-z0-9]{1,30}[A-Za-z0-9])(?![A-Za-z0-9@])")  # fmt: skip
-_SOCIAL = re.compile(r"(?:微信号?|[Ww]e[Cc]hat|微博|抖音号?|(?<![A-Za-z])(?:vx|VX|wx|WX|V信|v信))[ ]?(?:号码?|ID|id)?[ ]?[:是为]?[ ]{0,2}"
+_USERNAME = re.compile(r"(?<![A-Za-z])(?:[Uu]ser ?[Nn]ame|[Ll]ogin|[Hh]andle|[Ss]creen name|[Ss]kype|[Tt]elegram"
+                       r"|[Ii]nstagram|[Tt]witter)"
+                       r"(?:[ ]?(?:ID|id|name))?(?:[ ]?(?:is"
+                       r"|:))[ ]?@?(?P<v>[A-Za-z][-_.A-Za-z0-9]{1,30}[A-Za-z0-9])(?![A-Za-z0-9@])")  # fmt: skip
+_SOCIAL = re.compile(r"(?:微信号?|[Ww]e[Cc]hat|微博|抖音号?|(?<![A-Za-z])(?:vx|VX|wx|WX|V信|v信))[ ]?(?:号码?|ID"
+                     r"|id)?[ ]?[:是为]?[ ]{0,2}"
                      r"(?P<v>[A-Za-z][-_A-Za-z0-9]{5,19})(?![A-Za-z0-9])")  # fmt: skip
 
 
-def numbers(view: str) -> Iterator[Span]:
-    """Every finding of every rule in a folded text; they may overlap."""
+_SOCIAL_MARKS = ("微信", "微博", "抖音", "hat", "vx", "VX", "wx", "WX", "V信", "v信")
+_USERNAME_MARKS = ("ame", "ogin", "andle", "kype", "elegram", "nstagram", "witter")
+
+
+def numbers(view: str, ages_from: int = 90) -> Iterator[Span]:
+    """Every number, code, date and age in a folded text; they may overlap."""
     last_token, url_end = -1, 0
     for found in _PLACES.finditer(view):
         place = found.start()
@@ -52,14 +58,27 @@ def numbers(view: str) -> Iterator[Span]:
         else:
             token = _token(view, place)
             yield from _at_digits(view, place, found.end() - place, token, token != last_token)
+            yield from dates.at(view, place, found.end() - place)
+            yield from dates.age_at(view, place, found.end() - place, ages_from)
             last_token = token
             continue
         if span:
             yield span
     if "www" in view:
         yield from general.www(view)
-    for found in (*_SOCIAL.finditer(view), *_USERNAME.finditer(view)):
-        yield Span(*found.span("v"), "social", "social by label", LABELLED)
+    for pattern, marks in ((_SOCIAL, _SOCIAL_MARKS), (_USERNAME, _USERNAME_MARKS)):
+        if any(mark in view for mark in marks):
+            for named in pattern.finditer(view):
+                yield Span(*named.span("v"), "social", "social by label", LABELLED)
+
+
+@lru_cache(maxsize=4096)
+def _fitting(size: int, following: str, lead: bool) -> tuple[Rule, ...]:
+    """The rules that can begin at a digit run of this length, before this character, with or without letters before."""
+    return tuple(
+        rule for rule in RULES
+        if rule.runs[0] <= size <= rule.runs[1] and (not rule.then or following in rule.then) and (lead or not rule.lead)
+    )  # fmt: skip
 
 
 def _token(view: str, place: int) -> int:
@@ -73,11 +92,13 @@ def _token(view: str, place: int) -> int:
 def _at_digits(view: str, place: int, size: int, token: int, fresh: bool) -> Iterator[Span]:
     """Rules and labels at one digit run. fresh: the token that it belongs to has not been tried yet."""
     starts: dict[str, int] = {"digit": place}
+    pair = token
     if fresh:
         starts["token"] = token
-        starts["pair"] = _pair(view, token)
+        starts["pair"] = pair = _pair(view, token)
     around = Surrounding(view, token)
-    for rule in _BY_RUN[min(size, LONGEST)]:
+    following = view[place + size : place + size + 1]
+    for rule in _fitting(min(size, LONGEST), following if following in _FOLLOWING else "~", pair < place):
         start = starts.get(rule.at, -1)
         if start < 0 and rule.at in _STARTS:
             start = starts[rule.at] = _STARTS[rule.at](view, place)
@@ -97,7 +118,7 @@ def _at_digits(view: str, place: int, size: int, token: int, fresh: bool) -> Ite
         if weight < CHECKED and around.kind in _VALUED and around.kind != rule.kind:
             weight = min(weight, LABELLED - 1)  # the label names another kind of number
         yield Span(begin, end, rule.kind, rule.name, weight)
-    if fresh and place - token <= 8:
+    if fresh and place - token <= 8 and (size > 2 or place > token or following in "-_/. "):
         lead = _lead(view, token)
         span = _labelled(view, lead, Surrounding(view, lead) if lead < token else around)
         if span is None and place > token:  # MRN123456: the label is part of the token
@@ -112,19 +133,19 @@ def _named(rule: Rule, around: Surrounding, end: int) -> bool:
 
 def _labelled(view: str, token: int, around: Surrounding) -> Span | None:
     """Whatever follows a label for numbers without a shape."""
-    if around.kind == "postcode":
-        found = _POSTCODE.match(view, token)
-        return Span(token, found.end(), "postcode", "postcode by label", LABELLED) if found else None
-    if around.kind not in _VALUED:
-        return None
     found = _VALUE.match(view, token)
     if found is None:
         return None
     value = found.group()
     digits = sum(char.isdigit() for char in value)
-    if digits < 3 or len(compact(value)) < 4 or len(value) > 40 or _YEAR.fullmatch(value):
+    if digits < 3 or len(value) > 40 or _YEAR.fullmatch(value):
         return None
-    return Span(token, found.end(), around.kind, "by label", LABELLED)
+    if around.kind == "postcode":
+        found = _POSTCODE.match(view, token)
+    elif around.kind not in _VALUED or len(compact(value)) < 4:
+        return None
+    name = "postcode by label" if around.kind == "postcode" else "by label"
+    return Span(token, found.end(), around.kind, name, LABELLED) if found else None
 
 
 def _pair(view: str, token: int) -> int:
