@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +151,7 @@ def _definition(document: Document) -> Iterator[Found]:
 
 
 def _conclusion(document: Document) -> Iterator[Found]:
-    for before, span in zip(document.spans, document.spans[1:], strict=False):
+    for before, span in pairwise(document.spans):
         match = _pattern(document.language, "conclusion").match(document.of(span))
         if match and "\n" not in document.text[before[1] : span[0]]:
             yield document.of(before), match["said"], (before[0], span[1])
