@@ -61,7 +61,7 @@ def _ends(text: str, start: int, match: re.Match[str], inside: list[bool]) -> bo
     """Whether a sentence that began at `start` ends with this mark."""
     sign, behind = match.group(), match.end()
     if sign == "\n":
-        return not _wrapped(text, start, match.start())
+        return not _wrapped(text, match.start())
     if sign.startswith("；"):
         return True
     if inside[match.start()]:
@@ -115,9 +115,9 @@ def _abbreviated(text: str, start: int, dot: int, rest: str) -> bool:
     return False
 
 
-def _wrapped(text: str, start: int, at: int) -> bool:
+def _wrapped(text: str, at: int) -> bool:
     """Whether the line break at `at` only wraps a line."""
-    line = text[max(start, text.rfind("\n", 0, at) + 1) : at].strip()
+    line = text[text.rfind("\n", 0, at) + 1 : at].strip()
     rest = text[at + 1 : at + 60]
     if not line or not rest.strip() or rest.lstrip(" \t\u3000").startswith("\n"):
         return False
