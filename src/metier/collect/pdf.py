@@ -62,6 +62,7 @@ class _Found:
         },
         counted={
             "pages": "how many",
+            "pages_without_text": "pages that gave none: blank ones, and those that are refused",
             "blank_pages": "pages with nothing on them",
             "tables, fields, comments, attachments": "how many",
             "running_lines_removed": "running headers, footers and page numbers taken out of the text",
@@ -105,7 +106,8 @@ def read(data: bytes, name: str, options: Options) -> Reading:
     if not text:
         raise _nothing(found, bool(removed))
     counted: dict[str, Any] = {
-        "blank_pages": found.blank, "tables": found.tables, "fields": len(found.fields),
+        "pages_without_text": sum(not page.strip() for page in found.pages), "blank_pages": found.blank,
+        "tables": found.tables, "fields": len(found.fields),
         "comments": len(found.comments), "attachments": len(attached), "running_lines_removed": len(removed),
         "running_lines": running.examples(removed), "ocr_pages": found.recognised,
         "ocr_confidence": ocr.mean(found.confidences), "ocr_doubtful_lines": found.doubtful,

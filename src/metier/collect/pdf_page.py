@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -16,9 +17,10 @@ from typing import Any
 from metier.collect import layout
 from metier.collect.layout import GAP, Segment
 
-BREAKS = (10, 13)
-SPACE = 32
-RIGHT_TO_LEFT = range(0x0590, 0x0900)
+LINE, SPACES = re.compile(r"[^\r\n]*[^\r\n ][^\r\n]*"), re.compile(" +")
+MEANINGLESS = re.compile("[\ufffd\ue000-\uf8ff\x00-\x1f]")  # no value in the font, private use, control
+LAM_ALEF = re.compile("[\u0622\u0623\u0625\u0627]\u0644")
+RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff]")
 PICTURE = 0.3  # share of the page's area from which pictures are likely to be what it says
 LITTLE = 30  # characters beside such a picture that are a stamp or a page number rather than its text
 UNKNOWN = 0.3  # share of characters without a meaning from which the text layer is worthless
@@ -28,6 +30,8 @@ LONG_SIDE = 2_000  # pixels of a page that is drawn for recognition: 170 dots an
 def text(textpage: Any) -> tuple[str, int]:
     """(text of the page, number of tables)."""
     plain = textpage.get_text_bounded() or ""
+    if len(RIGHT_TO_LEFT.findall(plain)) > 0.2 * len(plain):
+        return _arabic(textpage, plain), 0  # pdfium knows in which direction such lines run
     segments = _segments(textpage)
     if segments is None:
         return plain, 0
@@ -35,50 +39,47 @@ def text(textpage: Any) -> tuple[str, int]:
     return (laid.text, laid.tables) if laid.changed else (plain, 0)
 
 
+def _arabic(textpage: Any, plain: str) -> str:
+    """Text from right to left; pdfium turns the two letters of the ligature lam-alef round, which share one place."""
+    written = textpage.get_text_range()
+    if len(written) != textpage.count_chars():
+        return plain
+    box, letters = _boxes(textpage.raw), list(written)
+    for pair in LAM_ALEF.finditer(written):
+        at = pair.start()
+        if box(at) == box(at + 1):
+            letters[at : at + 2] = reversed(letters[at : at + 2])
+    return "".join(letters)
+
+
 def _segments(textpage: Any) -> list[Segment] | None:
     """Words that stand together, with their places; None where there is nothing to lay out."""
-    import pypdfium2.raw as raw
-
-    page, count = textpage.raw, textpage.count_chars()
-    codes = [raw.FPDFText_GetUnicode(page, at) for at in range(count)]
-    if sum(code in RIGHT_TO_LEFT for code in codes) > 0.2 * count:
-        return None  # pdfium knows in which direction such lines run
-    box = _boxes(page)
+    count = textpage.count_chars()
+    written = textpage.get_text_range() if count else ""
+    if len(written) != count:  # characters beyond the basic plane are two in pdfium's count and one in Python's
+        return None
+    box = _boxes(textpage.raw)
     segments: list[Segment] = []
-    start, line = 0, 0
-    for at in range(count + 1):
-        code = codes[at] if at < count else BREAKS[0]
-        if code not in BREAKS and code != SPACE:
-            continue
-        if code == SPACE:
-            end = at
-            while at + 1 < count and codes[at + 1] == SPACE:
-                at += 1
-            if end <= start or at + 1 >= count or codes[at + 1] in BREAKS or codes[end - 1] == SPACE:
-                continue
-            before, after = box(end - 1), box(at + 1)
-            if after[0] - before[1] < GAP * max(before[3] - before[2], 1.0):
-                continue
-            _add(segments, codes, start, end, line, box)
-            start = at + 1
-        else:
-            _add(segments, codes, start, at, line, box)
-            start, line = at + 1, line + 1
+    for number, line in enumerate(LINE.finditer(written)):
+        start, end = line.span()
+        start += len(line.group()) - len(line.group().lstrip(" "))
+        end -= len(line.group()) - len(line.group().rstrip(" "))
+        for space in SPACES.finditer(written, start, end):
+            before, after = box(space.start() - 1), box(space.end())
+            if after[0] - before[1] >= GAP * max(before[3] - before[2], 1.0):
+                _add(segments, written, start, space.start(), number, box)
+                start = space.end()
+        if start < end:
+            _add(segments, written, start, end, number, box)
     return segments
 
 
-def _add(segments: list[Segment], codes: list[int], start: int, end: int, line: int, box: Callable[[int], Any]) -> None:
-    while start < end and codes[start] == SPACE:
-        start += 1
-    while end > start and codes[end - 1] == SPACE:
-        end -= 1
-    if start < end:
-        first, last = box(start), box(end - 1)
-        words = "".join(map(chr, codes[start:end]))
-        bottom, top = min(first[2], last[2]), max(first[3], last[3])
-        if top - bottom > 3 * max(first[3] - first[2], 1.0):  # it runs up the page: no line
-            bottom = top
-        segments.append(Segment(first[0], last[1], bottom, top, words, line))
+def _add(segments: list[Segment], written: str, start: int, end: int, line: int, box: Callable[[int], Any]) -> None:
+    first, last = box(start), box(end - 1)
+    bottom, top = min(first[2], last[2]), max(first[3], last[3])
+    if top - bottom > 3 * max(first[3] - first[2], 1.0):  # it runs up the page: no line
+        bottom = top
+    segments.append(Segment(first[0], last[1], bottom, top, written[start:end], line))
 
 
 def _boxes(page: Any) -> Callable[[int], tuple[float, float, float, float]]:
@@ -101,8 +102,7 @@ def is_picture(page: Any, found: str) -> bool:
     import pypdfium2.raw as raw
 
     letters = "".join(found.split())
-    unknown = sum(char == "\ufffd" or "\ue000" <= char <= "\uf8ff" or char < " " for char in letters)
-    if letters and unknown > UNKNOWN * len(letters):
+    if letters and len(MEANINGLESS.findall(letters)) > UNKNOWN * len(letters):
         return True
     if len(letters) >= LITTLE:
         return False

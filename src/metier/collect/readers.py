@@ -60,6 +60,7 @@ PACKAGES = (
 )  # fmt: skip
 PACKAGED = {reader for _, reader in PACKAGES}
 HINTS = {
+    "doc": "save it as .docx", "ppt": "save it as .pptx", "xls": "save it as .xlsx",
     "wps": "save it as .docx", "et": "save it as .csv", "fodt": "save it as .odt", "fods": "save it as .ods",
     "pst": "export the mails as .mbox or .eml", "7z": "unpack it", "rar": "unpack it", "heic": "save it as .jpg",
 }  # fmt: skip
