@@ -30,7 +30,8 @@ from metier.prepare.operation import TextOperation
 from metier.prepare.rows import Rows, something_left
 from metier.train.config import TaskConfig
 
-TEXT_STEPS = ("normalize", "language", "boilerplate", "quality", "correct", "deidentify", "select", "chunk")
+TEXT_STEPS = ("normalize", "language", "boilerplate", "quality", "correct", "deidentify", "select", "chunk",
+              "comprehend", "synthesize")  # fmt: skip
 ROW_STEPS = ("task", "official", "duplicates", "conflicts", "leaks", "fold", "labels", "split")
 STEPS = (*TEXT_STEPS, *ROW_STEPS)
 
