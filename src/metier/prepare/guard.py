@@ -21,20 +21,22 @@ from __future__ import annotations
 
 import functools
 import itertools
+import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from metier.prepare.guard_words import HAN, words
+from metier.prepare.guard_words import HAN, looks, words
 
-_TOKEN = re.compile(rf"(?:(?<![\w.])[-+])?\d+(?:[.,:/-]\d+)*|[{HAN}]|[^\W\d_{HAN}]+(?:'[^\W\d_{HAN}]+)*|[%‰$€£¥^]")
+_NUMBER = r"(?:(?<![^\W_])[OIl|]+(?=\d)|\d)(?:[\dO]|[Il|](?=[\dO])|[.,:/-](?=[\dOIl|]))*"
+_TOKEN = re.compile(rf"(?:(?<![\w.])[-+])?{_NUMBER}|[{HAN}]|[^\W\d_{HAN}]+(?:'[^\W\d_{HAN}]+)*|[%‰$€£¥^]")
+_DIGITS = str.maketrans("OIl|", "0111")
 _ENDS = re.compile(r"[.!?;:。！？；：\n\"“”(（•*]\s*$")  # what a sentence begins behind
 _PAGE = re.compile(r"\bpage \d+(?: (?:of|/) \d+)?\b|第\s*\d+\s*页|共\s*\d+\s*页|^\s*[-–—] ?\d+ ?[-–—]\s*$", re.I | re.M)
 _RAISED = {ord(raised): f"^{plain}" for raised, plain in zip("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789", strict=True)}
 _CAPITAL_I = re.compile("(?<=[a-z])I(?=[a-z]|$)")  # optical recognition of l
-_LOOKS = str.maketrans("015|", "olsl")
 _BREAK = re.compile(r"[.!?;。！？；\n]")
 _COLON = re.compile(r"[:：]\s*$")
 SHORT = 9  # Han characters, or twice the words: a shorter sentence says nothing without the one before it
@@ -58,6 +60,7 @@ class Text:
     """A text as it is compared: its folded words, where they stand, and `Token` for those that are looked at."""
 
     def __init__(self, text: str) -> None:
+        given = text
         text = unicodedata.normalize("NFKC", text.translate(_RAISED)).replace("\u2019", "'").replace("\u2212", "-")
         text = re.sub(rf"(?<=[{HAN}])[ \t]+(?=[{HAN}])", "", _PAGE.sub(" ", text))
         text = words().stock.sub(" ", text)
@@ -67,7 +70,9 @@ class Text:
         text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", re.sub(r"\b(?:can|ca)(?:not|n't|'t)\b", "can not", text))
         self.text = _CAPITAL_I.sub("l", text)
         found = [(match[0], match.start()) for match in _TOKEN.finditer(self.text)]
-        self.words = [word.casefold() for word, _ in found]
+        self.words = [(word.translate(_DIGITS) if word[-1].isdigit() or word[0].isdigit() else word).casefold()
+                      for word, _ in found]  # fmt: skip
+        self.spaces = len(re.findall(rf"(?<=[{HAN}]) (?=[{HAN}])", given))  # which nobody writes
         self.starts = [start for _, start in found]
         self.ends = [start + len(word) for word, start in found]
 
@@ -118,12 +123,25 @@ def _compare(left: Text, right: Text, pairs: Iterable[tuple[Span, Span]]) -> str
                 merged[-1][1], merged[-1][3] = step.src_end, step.dest_end
             else:
                 merged.append([step.src_start, step.src_end, step.dest_start, step.dest_end])
-        places += [_Place(left, right, (one[0] + i, one[0] + j), (two[0] + k, two[0] + m)) for i, j, k, m in merged]
-    scanned = sum(place.noise() for place in places) >= NOISY
+        for i, j, k, m in _single(merged, left.words, right.words, one[0], two[0]):
+            places.append(_Place(left, right, (i, j), (k, m)))
+    scanned = sum(place.noise() for place in places) + (left.spaces != right.spaces) >= NOISY
     for place in places:
         if found := place.harm(scanned):
             return found
     return "order" if _moved(places) else ""
+
+
+def _single(
+    merged: Sequence[Sequence[int]], left: Sequence[str], right: Sequence[str], one: int, two: int
+) -> Iterator[tuple[int, int, int, int]]:
+    """Spans of places within the texts; Han characters and numbers that face each other one to one stand apart."""
+    for i, j, k, m in merged:
+        i, j, k, m = i + one, j + one, k + two, m + two
+        if j - i == m - k and any(_is_han(word) or word[-1].isdigit() for word in left[i:j]):
+            yield from ((i + n, i + n + 1, k + n, k + n + 1) for n in range(j - i))
+        else:
+            yield i, j, k, m
 
 
 def _moved(places: Sequence[_Place]) -> bool:
@@ -191,40 +209,43 @@ class _Place:
             return one.isalpha()
         for plain, other in ((one, two), (two, one)):
             word = plain.isalpha() and len(plain) > 1 and other.isalnum() and not other.isdigit()
-            if word and not _is_han(plain) and _looks(plain) == _looks(other):
+            if word and not _is_han(plain) and looks(plain) == looks(other):
                 return True
         raw = [around.raw.casefold() for around in self.around]
         for plain, other in (raw, raw[::-1]):
             number = re.fullmatch("[0-9.:/-]+", plain) and re.fullmatch(r"(?=.*[0-9])(?=.*[oil|])[0-9oil|.:/-]+", other)
-            if number and _looks(other.replace("i", "l")) == _looks(plain):
+            if number and looks(other.replace("i", "l")) == looks(plain):
                 return True
         return False
 
     def look_alike(self) -> bool:
-        """Equally long, of letters on one side at least, and each letter that differs looks like the other."""
+        """Equally long, of letters on one side at least, and each letter that differs looks like the other.
+
+        In a name, not its first letter, and no letter that makes another name of it (Carla, Carlo).
+        """
         plain = [self.joined(tokens) for tokens in (self.one, self.two)]
-        one, two = (_looks(text) for text in plain)
+        one, two = (looks(text) for text in plain)
         if not any(text.isalpha() for text in plain) or any(text.isdigit() for text in plain) or len(one) != len(two):
             return False
         differing = [a + b for a, b in zip(one, two, strict=True) if a != b]
         known = words()
         facts = [[t.folded for t in tokens if t.folded in known.facts or t.folded in known.facts_zh]
                  for tokens in (self.one, self.two)]  # fmt: skip
+        named = any(_is_name(token) for token in (*self.one, *self.two))
+        if named and (one[0] != two[0] or any(pair in known.names_apart for pair in differing)):
+            return False
         return (len(differing) <= 1 + len(one) // 6 and all(pair in known.visual for pair in differing)
                 and not (facts[0] and facts[1] and facts[0] != facts[1]))  # fmt: skip
 
     def _facts(self, known: frozenset[str], digits: bool = False) -> bool:
-        """Whether the words of a list, or the numbers, differ; a long word that is misspelt is that word."""
-        one, two = ([t.folded for t in tokens if (t.folded in known and (t.folded not in CAPITAL or t.text[0].isupper()))
-                     or (digits and t.folded[-1].isdigit())] for tokens in (self.one, self.two))  # fmt: skip
-        if one == two:
-            return False
-        if len(one) + len(two) != 1 or len((one or two)[0]) < 5:
-            return True
-        every = words()
-        others = [t.folded for t in (self.two if one else self.one)]
-        return not any(_close((one or two)[0], other) and len(other) > 3 and other not in every.facts | every.common
-                       for other in others)  # fmt: skip
+        """Whether the words of a list, or the numbers, differ; also broken ("withou t") and misspelt ones count."""
+
+        def facts(tokens: Sequence[Token]) -> list[str]:
+            whole = [_weighty(t.folded) for t in tokens if t.folded not in CAPITAL or t.text[0].isupper()]
+            broken = [a.folded + b.folded for a, b in itertools.pairwise(tokens)]
+            return [word for word in whole + broken if word in known or (digits and word[-1].isdigit())]
+
+        return facts(self.one) != facts(self.two)
 
     def _facts_zh(self, known: frozenset[str]) -> bool:
         one, two = ([c for c in words().no_numerals.sub("", around.near) if c in known] for around in self.around)
@@ -254,10 +275,15 @@ class _Place:
                 return True
             if short.endswith("ful") and long == short[:-3] + "less":
                 return True
-        return False
+        short, long = sorted((self.joined(self.one), self.joined(self.two)), key=len)  # where spaces are lost
+        start = len(os.path.commonprefix((short, long)))
+        added = long[start : start + len(long) - len(short)]
+        return (
+            len(short) > 4 and long[:start] + long[start + len(added) :] == short and added in words().prefixes - {"a"}
+        )
 
     def _opposite(self) -> bool:
-        one, two = ({token.folded for token in tokens} for tokens in (self.one, self.two))
+        one, two = ({_weighty(token.folded) for token in tokens} for tokens in (self.one, self.two))
         for a, b in words().opposites:
             if a[0] > "\u2fff":
                 near, far = (around.wide for around in self.around)
@@ -285,7 +311,7 @@ class _Place:
 
     def _misspelt(self, one: str, two: str) -> bool:
         """Whether two words are one word, of which a misspelt form stands on one side."""
-        if _looks(one) == _looks(two):
+        if looks(one) == looks(two):
             return True
         if not _close(one, two):
             return False
@@ -315,12 +341,13 @@ class _Place:
         known = words()
         suspect = False
         for around, own in zip(self.around, (one, two), strict=True):
-            if known.organisation.match(own + around.after) or known.after_name.match(around.after):
-                suspect = True
-            if known.field.search(around.before) or any(
-                match.end() > len(around.before) for match in known.cued.finditer(around.before + own)
-            ):
-                suspect = True
+            if not own:
+                continue  # the other side has what stands here
+            inside = len(own) > 4 and (known.titled.search(own) or known.organisation.search(own))
+            reaching = known.organisation.match(own + around.after) or known.after_name.match(around.after)
+            cued = any(match.end() > len(around.before) for match in known.cued.finditer(around.before + own))
+            particle = set(own) <= known.particles
+            suspect |= bool(inside or cued or (reaching and not particle) or known.field.search(around.before))
         named = all(own[:1] in known.surnames for own in (one, two)) and 0 < len(one) < 5 and 0 < len(two) < 5
         behind = self.around[0].before[-1:] in known.sure_surnames and 0 < max(len(one), len(two)) < 3
         return (suspect or named or behind) and not self._misspelt_zh(one, two)
@@ -429,9 +456,21 @@ def _is_han(text: str) -> bool:
     return bool(text) and text[0] > "\u3040"
 
 
-def _looks(word: str) -> str:
-    """What a word looks like: rn as m, vv as w, 0 as o, 1 as l, 5 as s."""
-    return word.translate(_LOOKS).replace("rn", "m").replace("vv", "w")
+@functools.cache
+def _weighty(word: str) -> str:
+    """The number, date, negation or opposite that a word is meant to be, the word itself if it is none."""
+    from rapidfuzz import process
+    from rapidfuzz.distance import OSA
+
+    known = words()
+    if word in known.facts or len(word) < 3 or not word.isascii():
+        return word
+    if found := known.by_looks.get(looks(word)):
+        return found
+    if len(word) < 5 or word in known.common:
+        return word
+    near = process.extractOne(word, known.weighty, scorer=OSA.distance, score_cutoff=1)
+    return near[0] if near and len(near[0]) > 4 and word not in known.weighty else word
 
 
 def _visual(one: str, two: str) -> bool:
