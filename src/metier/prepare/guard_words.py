@@ -67,20 +67,24 @@ def words() -> Words:
     sure, unsure = frozenset(raw["surnames"]), frozenset(raw["surnames_ambiguous"])
     han, cues = rf"[{HAN}]", "|".join(sorted(lists["cues"], key=len, reverse=True))
     surname = "".join(sure | unsure)
+
+    def both_ways(name: str) -> frozenset[str]:
+        return frozenset(either for pair in raw[name].split() for either in (pair, pair[::-1]))
+
     weighty = (lists["numbers"] | lists["dates"] | lists["negations"]
                | {word for pair in lists["opposites"] for word in pair.split("/") if word.isascii()})  # fmt: skip
     return Words(
         facts=lists["numbers"] | lists["dates"] | lists["negations"],
         facts_zh=frozenset(raw["numerals"]) | frozenset(raw["negations_zh"]) | frozenset(raw["roles_zh"]),
         numbers=lists["numbers"], dates=lists["dates"], negations=lists["negations"], prefixes=lists["prefixes"],
-        openers=lists["openers"], common=lists["openers"] | lists["form_words"] | frozenset(d for d in lists["dates"] if len(d) > 4), units=lists["units"],
+        openers=lists["openers"], units=lists["units"],
+        common=lists["openers"] | lists["form_words"] | {date for date in lists["dates"] if len(date) > 4},
         units_zh=frozenset(raw["units_zh"]), numerals=frozenset(raw["numerals"]),
         negations_zh=frozenset(raw["negations_zh"]), roles_zh=frozenset(raw["roles_zh"]),
         dates_zh=tuple(sorted(lists["dates_zh"])),
         opposites=tuple(tuple(pair.split("/")) for pair in raw["opposites"].split()),  # type: ignore[misc]
         surnames=sure | unsure, sure_surnames=sure - unsure,
-        visual=frozenset(two for pair in raw["visual"].split() + raw["visual_zh"].split() for two in (pair, pair[::-1])),
-        names_apart=frozenset(two for pair in raw["names_apart"].split() for two in (pair, pair[::-1])),
+        visual=both_ways("visual") | both_ways("visual_zh"), names_apart=both_ways("names_apart"),
         weighty=tuple(sorted(weighty)), by_looks={looks(word): word for word in sorted(weighty)},
         particles=frozenset(raw["particles_zh"]),
         titled=re.compile(rf"[{surname}]{han}{{1,2}}(?:{'|'.join(lists['after_name'])})"),
