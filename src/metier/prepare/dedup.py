@@ -66,7 +66,7 @@ def find_duplicates(flow: Flow) -> str:
     parent = list(range(len(rows)))
     first: dict[str, int] = {}  # key -> its first row
     for index, row in enumerate(rows):
-        row.key = digest(fold(row.text))
+        row.key = row.key or digest(fold(row.text))  # as a rule the engine has made it
         join(parent, first.setdefault(row.key, index), index)
     pairs, similarity = _near(flow, list(first.values())) if flow.config.dedup.near else (np.zeros((0, 2), int), ())
     for i, j in pairs.tolist():
