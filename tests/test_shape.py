@@ -142,7 +142,8 @@ def test_no_work_is_left_as_a_note() -> None:
 PUBLIC = {
     "errors": {"UserError", "nearest", "need", "of_system"},
     "config": {"Section", "execution", "is_execution"},
-    "tables": {"DOCUMENTS", "EXAMPLES", "REJECTED", "digest", "read", "rejection", "table", "write", "write_json"},
+    "tables": {"DOCUMENTS", "EXAMPLES", "REJECTED", "SPANS", "digest", "read", "rejection", "table", "write",
+               "write_json"},
     "registry": {"BUILTINS", "LAZY", "T", "lookup", "names", "plugin", "register", "where"},
     "console": {"Console", "Meter", "PLAIN_SECONDS", "quiet_libraries", "seconds"},
     "artifact": {"Artifact", "RECORD", "RECORDED", "Store", "canonical", "environment", "fingerprint", "hash_file"},
@@ -172,7 +173,7 @@ def test_public_names(name: str) -> None:
     ("schema", "columns"),
     [
         ("DOCUMENTS", "id text source media_type language title group time license metadata"),
-        ("EXAMPLES", "id document_ids source language group cluster split text label labels value"),
+        ("EXAMPLES", "id document_ids source language group cluster split text label labels value spans"),
         ("REJECTED", "id source stage reason detail"),
     ],
 )

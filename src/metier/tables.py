@@ -17,6 +17,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+SPANS = pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32()), ("label", pa.string())]))
+
 DOCUMENTS = pa.schema(
     [
         ("id", pa.string()),  # hash of source and content, 16 hex digits
@@ -45,6 +47,7 @@ EXAMPLES = pa.schema(
         ("label", pa.string()),  # classify, one label
         ("labels", pa.list_(pa.string())),  # classify, several labels
         ("value", pa.float64()),  # score
+        ("spans", SPANS),  # tag: characters from start to end (exclusive) of `text`
     ]
 )
 

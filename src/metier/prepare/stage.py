@@ -23,6 +23,7 @@ from metier.console import Console
 from metier.errors import UserError
 from metier.prepare.config import PrepareConfig
 from metier.prepare.flow import SPLITS, Flow, Row, natural
+from metier.prepare.spans import anchor
 from metier.train.config import TaskConfig
 
 STEPS = ("normalize", "language", "task", "official", "duplicates", "conflicts", "leaks", "fold", "labels", "split")
@@ -103,7 +104,8 @@ def _row(record: dict[str, Any]) -> Row:
     return Row(
         id=record["id"], source=record["source"] or "", text=record["text"] or "", language=record["language"] or "",
         group="" if group in ("nan", "NaN", "None", "<NA>") else group,
-        metadata=metadata if isinstance(metadata, dict) else {}, document_ids=[record["id"]],
+        metadata=anchor(metadata, record["text"] or "") if isinstance(metadata, dict) else {},
+        document_ids=[record["id"]],
     )  # fmt: skip
 
 
@@ -117,7 +119,7 @@ def _write(flow: Flow, out: Path) -> None:
         {
             "id": row.id, "document_ids": row.document_ids, "source": row.source, "language": row.language,
             "group": row.group, "cluster": row.cluster, "split": row.split, "text": row.text, "label": row.label,
-            "labels": row.labels, "value": row.value,
+            "labels": row.labels, "value": row.value, "spans": row.spans,
         }
         for row in flow.rows
     ]  # fmt: skip
@@ -128,7 +130,7 @@ def _write(flow: Flow, out: Path) -> None:
 
 
 def _summary(flow: Flow) -> dict[str, Any]:
-    names = sorted({name for row in flow.rows for name in row.strata if name}) if flow.task.name != "score" else []
+    names = sorted({name for row in flow.rows for name in row.strata if name}) if flow.profile.answer != "value" else []
     labels = {name: dict.fromkeys(SPLITS, 0) for name in names}
     for row in flow.rows:
         for name in row.strata:
