@@ -210,7 +210,7 @@ def _sorted(items: Sequence[Item]) -> tuple[Rows, Rows, list[int], list[int]]:
 
 @dataclass(frozen=True)
 class Shape:
-    """What is put on a base: width of the logits, Transformers' problem type, the head's name, dropout, what a row is."""
+    """What is put on a base: width of the logits, Transformers' problem type, head's name, dropout, what a row is."""
 
     outputs: int
     problem_type: str
