@@ -48,6 +48,9 @@ def predict_to(
     if encoded.cut:
         console.warn(f"{encoded.cut} texts were cut ({encoded.cut_tokens} tokens left out)")
     rows = _rows(sources, texts, decoded, list(getattr(model.task, "classes", [])))
+    if output is None and decoded.spans:
+        for row in rows:  # for a person: the words and their type, not the places
+            row["spans"] = "; ".join(f"{s['text']} ({s['label']}, {s['score']:.2f})" for s in json.loads(row["spans"]))
     if output is None:
         keys = list(rows[0])
         Console(sys.stdout).table(keys, [[_short(row[key]) for key in keys] for row in rows])
@@ -149,7 +152,13 @@ def _rows(sources: list[str], texts: list[str], decoded: Any, classes: list[str]
     rows = []
     for index, (source, text) in enumerate(zip(sources, texts, strict=True)):
         row: dict[str, Any] = {"source": source, "text": text}
-        if decoded.values:
+        if decoded.spans:
+            row["spans"] = json.dumps(
+                [{"start": s.start, "end": s.end, "label": s.label, "text": text[s.start : s.end],
+                  "score": round(s.score, 6)} for s in decoded.spans[index]],
+                ensure_ascii=False,
+            )  # fmt: skip
+        elif decoded.values:
             row["value"] = decoded.values[index]
         elif decoded.label_lists:
             row["labels"] = "|".join(decoded.label_lists[index])

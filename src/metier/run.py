@@ -36,7 +36,7 @@ PARENTS: dict[str, tuple[str, ...]] = {
 }
 ORDER = tuple(PARENTS)
 # Fields of the task that a stage does not read: changing them costs nothing there.
-UNREAD_TASK_FIELDS = {"prepare": ("label_names", "class_weights"), "train": ("label_names",)}
+UNREAD_TASK_FIELDS = {"prepare": ("label_names", "class_weights", "sub_tokens"), "train": ("label_names",)}
 TITLES = {"predictions": "evaluate: ask every model", "evaluate": "evaluate: compare and judge"}
 
 
@@ -104,7 +104,7 @@ def check(recipe: Recipe) -> None:
         ("task", "task.name", recipe.task.name),
         ("engine", "engine.name", recipe.engine.name),
         ("method", "train.method", recipe.train.method),
-        *(("floor", "evaluate.floors", name) for name in recipe.evaluate.floors),
+        *(("floor", "evaluate.floors", name) for name in recipe.evaluate.floors if recipe.evaluate.floors != "auto"),
         *(("operation", "prepare.operations", name) for name in recipe.prepare.operations),
     ):
         if value not in names(kind):
@@ -163,13 +163,14 @@ def identity(stage: str, recipe: Recipe, context: Context) -> dict[str, Any]:
 
 def _plugins(stage: str, recipe: Recipe, context: Context) -> list[str]:
     """Distribution and version of every object of another package that a stage uses."""
+    from metier.evaluate.floors import floor_names
     from metier.registry import names, plugin
 
     used = {
         "collect": [("reader", source.reader) for source in recipe.collect.sources],
         "prepare": [("operation", name) for name in recipe.prepare.operations] + [("task", recipe.task.name)],
         "train": [("task", recipe.task.name), ("method", recipe.train.method)],
-        "predictions": [("floor", name) for name in recipe.evaluate.floors],
+        "predictions": [("floor", name) for name in floor_names(recipe.evaluate, recipe.task)],
         "evaluate": [("metric", name) for name in names("metric")],  # every one that fits is computed
     }.get(stage, [])
     if stage == "collect":  # a reader serves the extension that it is named after

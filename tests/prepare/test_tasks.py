@@ -107,7 +107,7 @@ def test_no_label_at_all_says_what_to_type(stage: Any) -> None:
 
 
 def test_unknown_task(stage: Any) -> None:
-    with pytest.raises(UserError, match="no examples for the task 'dance'"):
+    with pytest.raises(UserError, match="there is no task called 'dance'"):
         stage(BOTH, task={"name": "dance"})
 
 

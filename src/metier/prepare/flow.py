@@ -23,6 +23,7 @@ import pyarrow as pa
 from metier.console import Console
 from metier.prepare.config import PrepareConfig
 from metier.prepare.texts import Texts
+from metier.registry import lookup
 from metier.tables import REJECTED, Spool, rejection
 from metier.train.config import TaskConfig
 
@@ -37,7 +38,7 @@ class Row:
     """
 
     __slots__ = ("_ids", "_metadata", "_text", "cluster", "group", "id", "key", "label", "labels", "language", "place",
-                 "source", "split", "texts", "value")  # fmt: skip
+                 "source", "spans", "split", "texts", "value")  # fmt: skip
 
     def __init__(
         self, id: str, source: str, text: str | None = None, language: str = "", group: str = "",
@@ -48,6 +49,7 @@ class Row:
         self.label = ""
         self.labels: list[str] | None = None  # None unless the task has several labels a text
         self.value: float | None = None
+        self.spans: list[dict[str, Any]] | None = None  # {"start", "end", "label"} into `text`
         self.key = ""  # digest of the folded text; equal for exact duplicates
         self.cluster = cluster  # id of the first row of the duplicate cluster
         self.split = split
@@ -94,11 +96,16 @@ class Row:
         """Label, sorted labels or value as one string; equal strings mean that two rows agree."""
         if self.labels is not None:
             return json.dumps(self.labels, ensure_ascii=False)
+        if self.spans is not None:
+            marked = [(span["label"], self.text[span["start"] : span["end"]]) for span in self.spans]
+            return "; ".join(f"{label}: {words}" for label, words in marked)
         return self.label if self.value is None else repr(self.value)
 
     @property
     def strata(self) -> list[str]:
-        """The labels of the row; for several labels, "" stands for none of them."""
+        """The labels of the row, or of its spans; "" stands for none of them where there may be several."""
+        if self.spans is not None:
+            return sorted({span["label"] for span in self.spans}) or [""]
         return [self.label] if self.labels is None else (self.labels or [""])
 
 
@@ -120,6 +127,11 @@ class Flow:
     duplicates: dict[str, dict[str, Any]] = field(default_factory=dict)  # by the id of the later row
     near: Iterable[tuple[str, str, float]] = ()  # keys of earlier and later text, similarity
     split_by: str = ""  # group, stratified or column
+
+    @property
+    def profile(self) -> Any:
+        """What the task says of itself (train/tasks/base.py), asked through its door."""
+        return lookup("task", self.task.name).profile(self.task)
 
     @property
     def official(self) -> bool:

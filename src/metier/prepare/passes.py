@@ -31,6 +31,7 @@ from metier.engines import Engine, WorkerDied
 from metier.errors import UserError
 from metier.prepare.operation import CHANGES, Result, Settings, TextOperation
 from metier.prepare.shards import Shard, pack, unpack
+from metier.prepare.spans import anchored
 from metier.prepare.texts import keyed
 
 
@@ -41,6 +42,7 @@ class Plan:
     settings: Settings
     names: tuple[str, ...]  # the operations, in their order
     knowledge: Any  # of the first of them
+    first: bool  # the documents are as they were collected
     observer: str  # the operation of the next pass that looks at the result, "" for none
     last: bool  # rows are made of its result: add the key by which duplicates are found
 
@@ -91,7 +93,7 @@ def run(
     for number, group in enumerate(groups):
         last = number + 1 == len(groups)
         observer = "" if last else groups[number + 1][0]
-        plan = Plan(settings, tuple(group), knowledge, observer, last)
+        plan = Plan(settings, tuple(group), knowledge, number == 0, observer, last)
         made = _pass(plan, current, folder / f"pass{number}", engine, console)
         if made.names or last:
             current = made.shards
@@ -134,7 +136,7 @@ def listed(done: Sequence[Pass], kind: str) -> Iterator[pa.Table]:
 
 def work(plan: Plan, shard: Shard) -> bytes:
     """In a worker: all operations of a pass on one shard. The result is for `_store`."""
-    batch = shard.read()
+    batch = anchored(shard.read()) if plan.first else shard.read()
     account: dict[str, Any] = {"steps": [], "rejected": [], "changes": [], "observed": b""}
     knowledge = plan.knowledge
     for name in plan.names:

@@ -107,7 +107,7 @@ def _write(flow: Flow, out: Path) -> None:
                 {
                     "id": row.id, "document_ids": row.document_ids, "source": row.source, "language": row.language,
                     "group": row.group, "cluster": row.cluster, "split": row.split, "text": row.text,
-                    "label": row.label, "labels": row.labels, "value": row.value,
+                    "label": row.label, "labels": row.labels, "value": row.value, "spans": row.spans,
                 }
                 for row in flow.rows[start : start + BATCH]
             ]  # fmt: skip
@@ -123,7 +123,7 @@ def _write(flow: Flow, out: Path) -> None:
 
 
 def _summary(flow: Flow) -> dict[str, Any]:
-    names = sorted({name for row in flow.rows for name in row.strata if name}) if flow.task.name != "score" else []
+    names = sorted({name for row in flow.rows for name in row.strata if name}) if flow.profile.answer != "value" else []
     labels = {name: dict.fromkeys(SPLITS, 0) for name in names}
     for row in flow.rows:
         for name in row.strata:

@@ -6,6 +6,7 @@ scikit-learn. Multi-label decisions are taken at probability 0.5.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ import pyarrow as pa
 from metier.errors import UserError
 from metier.registry import register
 from metier.train.config import TaskConfig
-from metier.train.tasks.base import Decoded, positions, softmax, strings
+from metier.train.encoding import Encoded
+from metier.train.tasks.base import TEXTS, Decoded, Profile, positions, softmax, stacked, strings
 
 THRESHOLD = 0.5
 
@@ -22,6 +24,8 @@ THRESHOLD = 0.5
 @register("task", "classify")
 class Classify:
     """See `Task` for the members."""
+
+    rows = TEXTS
 
     def __init__(self, config: TaskConfig, state: dict[str, Any]) -> None:
         self.config, self.classes = config, list(state["classes"])
@@ -31,6 +35,15 @@ class Classify:
         self.monitor_name = (
             "micro-F1" if config.multi_label else "macro-F1" if config.class_weights == "balanced" else "accuracy"
         )
+
+    @staticmethod
+    def profile(config: TaskConfig) -> Profile:
+        if config.multi_label:
+            accept = ("macro_f1 > tfidf", "macro_f1 > base")
+            return Profile("labels", "multi_label", "macro_f1", ("majority", "tfidf"), accept, kinds_of_answer=1)
+        accept = ("accuracy > tfidf", "accuracy > base")
+        return Profile("label", "classify", "accuracy", ("majority", "tfidf"), accept, zero_shot=True,
+                       kinds_of_answer=2)  # fmt: skip
 
     @classmethod
     def from_training(cls, config: TaskConfig, train: pa.Table) -> Classify:
@@ -54,7 +67,13 @@ class Classify:
             ]
         return cls(config, {"classes": classes, "class_weights": weights})
 
-    def targets(self, examples: pa.Table) -> Any:
+    def pooling(self, wanted: str) -> str:
+        return wanted
+
+    def encode(self, encoder: Any, examples: pa.Table, console: Any = None) -> Encoded:
+        return encoder.encode(strings(examples["text"]), console)  # type: ignore[no-any-return]
+
+    def targets(self, examples: pa.Table, encoded: Encoded | None = None) -> Any:
         """(n,) int64 with -100 for a label that training never saw, or (n, K) float32 for multi-label."""
         import torch
 
@@ -68,26 +87,28 @@ class Classify:
                     out[row, position] = 1.0
         return out
 
-    def loss(self, logits: Any, targets: Any, smoothing: float) -> Any:
+    def loss(self, logits: Any, counts: Sequence[int], targets: Any, smoothing: float) -> Any:
         import torch
 
         from metier.train.losses import binary_cross_entropy, cross_entropy
 
         weights = torch.tensor(self.weights, device=logits.device) if self.weights else None
+        targets = stacked(targets).to(logits.device)
         if self.config.multi_label:
             return binary_cross_entropy(logits, targets, weights, smoothing)
         known = targets >= 0
         return cross_entropy(logits, targets.clamp(min=0), weights, smoothing) * known
 
-    def decode(self, logits: np.ndarray) -> Decoded:
+    def decode(self, logits: np.ndarray, encoded: Encoded | None = None) -> Decoded:
         if self.config.multi_label:
             scores = 1 / (1 + np.exp(-logits.astype(np.float64)))
             lists = [[self.classes[k] for k in np.flatnonzero(row >= THRESHOLD)] for row in scores]
-            return Decoded([], lists, [], scores)
+            return Decoded(label_lists=lists, scores=scores)
         scores = softmax(logits)
-        return Decoded([self.classes[k] for k in scores.argmax(1)], [], [], scores)
+        return Decoded(labels=[self.classes[k] for k in scores.argmax(1)], scores=scores)
 
-    def monitor(self, logits: Any, targets: Any) -> float:
+    def monitor(self, logits: Any, counts: Sequence[int], targets: Any) -> float:
+        targets = stacked(targets)
         if self.config.multi_label:
             predicted, gold = logits >= 0, targets > 0.5
             hits = (predicted & gold).sum().item()

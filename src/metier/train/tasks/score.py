@@ -6,6 +6,7 @@ for sentiments. mean and spread stand in the saved `metier.json`; Metier's own `
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ import pyarrow as pa
 from metier.errors import UserError
 from metier.registry import register
 from metier.train.config import TaskConfig
-from metier.train.tasks.base import Decoded
+from metier.train.encoding import Encoded
+from metier.train.tasks.base import TEXTS, Decoded, Profile, stacked, strings
 
 
 @register("task", "score")
@@ -24,10 +26,15 @@ class Score:
     outputs = 1
     problem_type = "regression"
     monitor_name = "R2"
+    rows = TEXTS
 
     def __init__(self, config: TaskConfig, state: dict[str, Any]) -> None:
         self.config = config
         self.mean, self.spread = float(state["mean"]), float(state["spread"])
+
+    @staticmethod
+    def profile(config: TaskConfig) -> Profile:
+        return Profile("value", "score", "mae", ("mean", "tfidf"), ("spearman > tfidf", "mae < base"))
 
     @classmethod
     def from_training(cls, config: TaskConfig, train: pa.Table) -> Score:
@@ -38,22 +45,29 @@ class Score:
                             "check that `value` is mapped to the right column")  # fmt: skip
         return cls(config, {"mean": float(values.mean()), "spread": float(values.std())})
 
-    def targets(self, examples: pa.Table) -> Any:
+    def pooling(self, wanted: str) -> str:
+        return wanted
+
+    def encode(self, encoder: Any, examples: pa.Table, console: Any = None) -> Encoded:
+        return encoder.encode(strings(examples["text"]), console)  # type: ignore[no-any-return]
+
+    def targets(self, examples: pa.Table, encoded: Encoded | None = None) -> Any:
         """(n,) float32, standardised."""
         import torch
 
         values = np.array(examples["value"].to_pylist(), dtype=np.float64)
         return torch.tensor((values - self.mean) / self.spread, dtype=torch.float32)
 
-    def loss(self, logits: Any, targets: Any, smoothing: float) -> Any:
+    def loss(self, logits: Any, counts: Sequence[int], targets: Any, smoothing: float) -> Any:
         from metier.train.losses import mean_squared_error
 
-        return mean_squared_error(logits, targets)
+        return mean_squared_error(logits, stacked(targets).to(logits.device))
 
-    def decode(self, logits: np.ndarray) -> Decoded:
-        return Decoded([], [], (logits[:, 0].astype(np.float64) * self.spread + self.mean).tolist(), None)
+    def decode(self, logits: np.ndarray, encoded: Encoded | None = None) -> Decoded:
+        return Decoded(values=(logits[:, 0].astype(np.float64) * self.spread + self.mean).tolist())
 
-    def monitor(self, logits: Any, targets: Any) -> float:
+    def monitor(self, logits: Any, counts: Sequence[int], targets: Any) -> float:
+        targets = stacked(targets)
         residual = ((logits[:, 0] - targets) ** 2).sum().item()
         total = ((targets - targets.mean()) ** 2).sum().item()
         return 1 - residual / total if total else 0.0
