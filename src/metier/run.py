@@ -21,6 +21,7 @@ from typing import Any
 from metier import recipe as recipes
 from metier.artifact import Artifact, Store, fingerprint
 from metier.console import Console, seconds
+from metier.differences import nearest_difference
 from metier.errors import UserError, nearest
 from metier.prepare.files import digests
 from metier.recipe import Recipe
@@ -235,7 +236,7 @@ def why(recipe: Recipe, context: Context) -> list[dict[str, Any]]:
             lines.append({"stage": stage, "state": "reuse", "fingerprint": found.fingerprint, "differences": []})
             continue
         else:
-            differences = _nearest_difference(wanted, context.store.all(stage))
+            differences = nearest_difference(wanted, context.store.all(stage))
         lines.append({"stage": stage, "state": "run", "fingerprint": fingerprint(wanted), "differences": differences})
         later = ORDER[ORDER.index(stage) + 1 :]
         lines += [{"stage": name, "state": "run after it", "fingerprint": "", "differences": []} for name in later]
@@ -313,39 +314,6 @@ def _needed(until: str) -> list[str]:
 
 def _identity_of(value: Any) -> Any:
     return value.identity() if hasattr(value, "identity") else value
-
-
-def _nearest_difference(wanted: Mapping[str, Any], finished: Sequence[Artifact]) -> list[dict[str, Any]]:
-    """Field, old and new value against the finished artifact that differs least (the newest of equals)."""
-    best: list[dict[str, Any]] | None = None
-    for artifact in reversed(finished):
-        found = _difference(artifact.identity, wanted)
-        if best is None or len(found) < len(best):
-            best = found
-    if best is None:
-        return [{"field": "", "was": None, "is": None, "note": "nothing of this stage is in the store yet"}]
-    return best
-
-
-def _difference(was: Any, now: Any, field_name: str = "") -> list[dict[str, Any]]:
-    if isinstance(was, Mapping) and isinstance(now, Mapping):
-        return [
-            line
-            for key in sorted({*was, *now})
-            for line in _difference(was.get(key), now.get(key), f"{field_name}.{key}".lstrip("."))
-        ]
-    if isinstance(was, list | tuple) and isinstance(now, list | tuple):
-        old, new = (json.loads(json.dumps(value)) for value in (was, now))
-        if old == new:
-            return []
-        gone = [item for item in old if item not in new]
-        come = [item for item in new if item not in old]
-        if not gone and not come:
-            return [{"field": field_name, "was": "the same items", "is": "in another order"}]
-        return [{"field": field_name, "was": item, "is": None} for item in gone] + [
-            {"field": field_name, "was": None, "is": item} for item in come
-        ]
-    return [] if was == now else [{"field": field_name, "was": was, "is": now}]
 
 
 def find_recipe(

@@ -30,7 +30,7 @@ from metier.console import Console
 from metier.engines import Engine, WorkerDied
 from metier.errors import UserError
 from metier.prepare.operation import CHANGES, Result, Settings, TextOperation
-from metier.prepare.shards import Shard, pack, unpack
+from metier.prepare.shards import Ordered, Shard, pack, unpack
 from metier.prepare.spans import anchored
 from metier.prepare.texts import keyed
 
@@ -80,13 +80,14 @@ class Pass:
 
 
 def run(
-    names: Sequence[str], settings: Settings, shards: Sequence[Shard], folder: Path, engine: Engine, console: Console
+    names: Sequence[str], settings: Settings, ordered: Ordered, folder: Path, engine: Engine, console: Console
 ) -> list[Pass]:
     """Run the operations over the shards; the last pass holds the rows, with the column that `keyed` adds.
 
     What lies in `folder` of the same plan is not done again. UserError: an operation failed, on which document.
     """
-    _same_plan(names, settings, shards, folder)
+    shards = ordered.shards()
+    _same_plan(names, settings, ordered, folder)
     done: list[Pass] = []
     groups = _grouped(names)
     current, knowledge = list(shards), None
@@ -290,14 +291,13 @@ def _shard(folder: Path, number: int) -> Shard | None:
     return Shard(str(rows), -1, account["number"], account["size"])
 
 
-def _same_plan(names: Sequence[str], settings: Settings, shards: Sequence[Shard], folder: Path) -> None:
-    """Results of another plan, or of another version of the code, are not used."""
+def _same_plan(names: Sequence[str], settings: Settings, ordered: Ordered, folder: Path) -> None:
+    """Results of another plan, of other documents or of another version of the code are not used."""
     plugins = [registry.plugin("operation", name) for name in names]
-    files = {shard.path: os.stat(shard.path) for shard in shards if not shard.data}
+    stat = os.stat(ordered.origin)
     plan = json.dumps(
         [metier.__version__, list(names), plugins, settings.config.identity(), settings.task.identity(), settings.seed,
-         [(shard.group, shard.rows, shard.size) for shard in shards],
-         sorted((path, stat.st_size, stat.st_mtime_ns) for path, stat in files.items())],
+         stat.st_size, stat.st_mtime_ns, [(shard.rows, shard.size) for shard in ordered.shards()]],
         sort_keys=True,
     )  # fmt: skip
     path = folder / "plan.json"
