@@ -83,6 +83,7 @@ def is_name(token: Token) -> bool:
 
 
 def is_han(text: str) -> bool:
+    """Whether a word is written in Han or kana; they are words of one character here."""
     return bool(text) and text[0] > "\u3040"
 
 
