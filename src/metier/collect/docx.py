@@ -48,18 +48,26 @@ EXTRAS = (
     Account(
         title="Word documents",
         takes=("docx", "docm"),
-        kept=("paragraphs, lists and tables in order", "text boxes", "the title"),
+        kept=(
+            "paragraphs, lists and tables in order, with the numbers that Word draws before clauses",
+            "text boxes, content controls, equations as LaTeX, charts as tables, labels of diagrams",
+            "documents embedded as text (HTML, RTF), read by their own readers",
+            "the title",
+        ),
         marked={
             "tracked deletions": "`[deleted: ...]`, moved text `[moved away: ...]`",
             "tracked insertions": "as text, counted",
             "hidden text": "`[hidden: ...]`",
+            "watermarks": "`[watermark: ...]`",
             "headers, footers, notes, comments": "at the end, under `[header]`, `[footer]`, `[footnote]`, "
             "`[endnote]`, `[comment]`",
         },
         counted={
-            "insertions, deletions, hidden_runs, tables": "how many",
+            "insertions, deletions, hidden_runs, tables, equations, charts, watermarks": "how many",
+            "embedded_documents": "documents inside this one that were read",
+            "unknown_symbols": "characters of symbol fonts that have no Unicode character, left out",
             "headers, footers, footnotes, endnotes, comments": "parts that hold some",
-            "pictures, charts, diagrams, objects": "seen, not read",
+            "pictures, objects": "seen, not read",
             "created": "date of the file",
         },
         refused={
@@ -68,7 +76,7 @@ EXTRAS = (
             "damaged": "not a package, or its XML is broken",
             "too large": "a part would unpack beyond the limits (a zip bomb)",
         },
-        lost=("numbers of list items",),
+        lost=("text in pictures", "embedded objects, which are counted", "macros"),
         libraries=("lxml",),
         extra="documents",
     ),

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import datetime
 import functools
+import itertools
 import math
 import re
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 
 # Built-in codes that files name by number only; 27 to 36 and 50 to 58 are the East Asian dates.
 BUILTIN = {
@@ -35,6 +36,7 @@ MONTHS = ["January", "February", "March", "April", "May", "June", "July", "Augus
           "December"]  # fmt: skip
 DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 DAYS_ZH = "一二三四五六日"
+EXACT = Context(prec=700)  # digits: the largest number has 309 before the point, the smallest 324 behind it
 LAST_DAY = 2_958_466  # the day after 9999-12-31, the last one that spreadsheets know
 
 
@@ -91,13 +93,13 @@ def _number(value: float, tokens: tuple[str, ...]) -> tuple[str, bool]:
     decimals = sum(token in "0#?" for token in tokens[point:exponent])
     optional = sum(token in "#?" for token in tokens[point:exponent])
     whole = [at for at, token in enumerate(tokens[: min(point, exponent)]) if token in "0#?"]
-    commas = [at for at, token in enumerate(tokens[: min(point, exponent)]) if token == ","]
-    thousands = bool(whole) and any(whole[0] < at < whole[-1] for at in commas)
-    scale = 1000 ** sum(at > whole[-1] for at in commas) if whole else 1
+    last = max(at for at, token in enumerate(tokens[:exponent]) if token in "0#?.")
+    thousands = bool(whole) and "," in tokens[whole[0] : whole[-1]]
+    scale = 1000 ** len(list(itertools.takewhile(lambda token: token == ",", tokens[last + 1 :])))
     number = Decimal(repr(abs(value))) * percent / scale
     if exponent < len(tokens):
         return f"{'-' if value < 0 else ''}{float(number):.{decimals}E}", _cut(value, f"{float(number):.{decimals}E}")
-    rounded = number.quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_HALF_UP)
+    rounded = number.quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_HALF_UP, context=EXACT)
     digits = f"{rounded:f}"
     if optional and "." in digits:
         kept = digits.rstrip("0")
