@@ -152,7 +152,8 @@ FILED AS OF DATE:		20240105
 <DESCRIPTION>ANNUAL REPORT
 <TEXT>
 <html xmlns:ix="http://www.xbrl.org/2013/inlineXBRL"><body><div style="display:none"><ix:header><ix:hidden>
-<ix:nonNumeric name="x">hidden fact</ix:nonNumeric><ix:nonFraction name="y">7</ix:nonFraction></ix:hidden></ix:header></div>
+<ix:nonNumeric name="x">hidden fact</ix:nonNumeric>
+<ix:nonFraction name="y">7</ix:nonFraction></ix:hidden></ix:header></div>
 {REPORT}
 <table><tr><td>Revenue</td><td>$</td><td><ix:nonFraction name="r">1,000</ix:nonFraction></td></tr></table></body></html>
 </TEXT>

@@ -166,7 +166,7 @@ def _zip(data: bytes) -> Iterator[Member]:
     if _overlapping(entries):
         raise Unreadable("damaged", "members of this ZIP share bytes, as in a zip bomb; nothing of it was unpacked")
     for entry in entries:
-        if not entry.is_dir():
+        if not entry.filename.endswith("/"):
             problem, detail = _zip_problem(entry)
             raw, is_unicode = _zip_name(entry)
             yield Member(raw, entry.file_size, _zip_loader(archive, entry), problem, detail, is_unicode)

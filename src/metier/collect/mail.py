@@ -76,7 +76,10 @@ def read(data: bytes, name: str, options: Options) -> Reading:
     if options.mails > MAX_DEPTH:
         raise Unreadable("nested too deep", f"more than {MAX_DEPTH} mails inside each other")
     if not data.startswith(b"From "):
-        return _message(data, "", options)
+        try:
+            return _message(data, "", options)
+        except ODD as error:
+            raise Unreadable("damaged", f"the message is broken: {error}") from None
     before, messages = split_mbox(data)
     if not messages:
         raise Unreadable("damaged", "no message begins in this mailbox")
@@ -111,12 +114,13 @@ def split_mbox(data: bytes) -> tuple[int, list[bytes]]:
         if line.startswith(b"From ") and (index == 0 or not lines[index - 1].strip())
         and (index == 0 or FROM_LINE.match(line)) and index + 1 < len(lines) and HEADER.match(lines[index + 1])
     ]  # fmt: skip
+    if not starts:
+        return sum(1 for line in lines if line.strip()), []
     messages = []
     for begin, end in zip(starts, [*starts[1:], len(lines)], strict=True):
         body = [line[1:] if re.match(rb">+From ", line) else line for line in lines[begin + 1 : end]]
         messages.append(b"\n".join(body))
-    lost = lines[: starts[0]] if starts else []
-    return sum(1 for line in lost if line.strip()), messages
+    return sum(1 for line in lines[: starts[0]] if line.strip()), messages
 
 
 def _one(message: bytes, part: str, options: Options, threads: letter.Threads) -> Reading:

@@ -36,6 +36,7 @@ MESSAGE_PAGE, INTERNET_PAGE, METHOD, HIDDEN = 0x3FFD, 0x3FDE, 0x3705, 0x7FFE
 DATA, LONG_NAME, SHORT_NAME, SHOWN_NAME, MIME = "3701", "3707", "3704", "3001", "370E"
 EMBEDDED, OLE_OBJECT = 5, 6  # methods of an attachment
 ROOT_HEADER, MESSAGE_HEADER, OTHER_HEADER = 32, 24, 8  # bytes before the fixed properties
+BROKEN = (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError, struct.error)
 PAGES = {65001: "utf-8", 1200: "utf-16-le", 20127: "ascii", 28591: "iso-8859-1", 936: "gb18030", 54936: "gb18030",
          50220: "iso2022_jp", 51932: "euc_jp", 51949: "euc_kr", 20866: "koi8-r"}  # fmt: skip
 
@@ -80,7 +81,7 @@ def read(data: bytes, name: str, options: Options) -> Reading:
     try:
         with olefile.OleFileIO(io.BytesIO(data)) as ole:
             return _message(_Storage(ole, "", ROOT_HEADER), "", options)
-    except (OSError, ValueError, IndexError, KeyError, TypeError, AttributeError, struct.error, OverflowError) as error:
+    except BROKEN as error:
         raise Unreadable("damaged", f"not readable as an Outlook message: {str(error)[:200]}") from None
 
 
@@ -137,11 +138,11 @@ class _Storage:
 
     def children(self, kind: str) -> Iterator[str]:
         """Prefixes of the recipients or attachments, in their order."""
-        depth = self.prefix.count("/")
-        found = {entry[depth] for entry in self.ole.listdir(streams=True, storages=True)
-                 if len(entry) > depth and "/".join(entry[:depth]) == self.prefix.rstrip("/")
-                 and entry[depth].lower().startswith(kind)}  # fmt: skip
-        return (f"{self.prefix}{name}/" for name in sorted(found))
+        node = self.ole.root  # its own list of all entries follows a broken tree in circles
+        for name in self.prefix.rstrip("/").split("/") if self.prefix else []:
+            node = node.kids_dict[name.lower()]
+        found = sorted({entry.name for entry in node.kids if entry.name.lower().startswith(kind)})
+        return (f"{self.prefix}{name}/" for name in found)
 
 
 def _message(storage: _Storage, part: str, options: Options) -> Reading:
