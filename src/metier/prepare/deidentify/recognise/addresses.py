@@ -33,7 +33,7 @@ _ROAD_END = re.compile(
     r"[东西南北中][一二三四五六七八九十]?)[ ]?(?:[东西南北中][段侧]?|[一二三四五六七八九十]{1,2}[路街段])?[ ]?$"
 )
 _PARTS = re.compile(rf"[{_HAN}0-9]{{2,40}}[ ]?$")
-_START = re.compile(r"(?:位于|坐落于?|住址|地址|住所地?|家住|现住|暂住|户籍地?|居住在?|住在?|寄往|寄到|寄至|送到"
+_START = re.compile(r"(?:位于|驻|坐落于?|住址|地址|住所地?|家住|现住|暂住|户籍地?|居住在?|住在?|寄往|寄到|寄至|送到"
                     r"|送至|送往|发往|发到|前往|来到|去到?|到|在|于|至|往|是|为|从|"
                     r"由|和|与|及|即|系|的|了|我|他|她|您|你|们|人|，)")  # fmt: skip
 _CHAIN = re.compile(rf"[{_HAN}]{{2,8}}?(?:省|自治区|市|自治州|地区)[{_HAN}]{{1,8}}?(?:市|区|县|旗"
@@ -56,7 +56,7 @@ _STREET = (r"Street|St|Avenue|Ave|Av|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Dr|Cou
            r"|Plaza|Plz|"
            r"Expressway|Expy|Turnpike|Green|Grove|Rise|Quay|Wharf|Broadway|Parade|Vale|Yard|Pike|Run|Path|Crossing"
            r"|Xing|Point|Heights|Park")  # fmt: skip
-_WORD = r"(?:[A-Z][\w'.’-]{0,30}|[0-9]{1,3}(?:st|nd|rd|th)|of|the|de|la|le|du|des|del|von|der)"
+_WORD = r"(?:[A-Z][A-Za-z\u00c0-\u024f'.’-]{0,30}|[0-9]{1,3}(?:st|nd|rd|th)|of|the|de|la|le|du|des|del|von|der)"
 _APARTMENT = (
     r"(?:[ ,]{1,3}\n?[ ]{0,4}(?:Apt|APT|Apartment|Suite|SUITE|Ste|STE|Unit|Flat|Floor|Room|Rm"
     r"|#)\.?[ ]?#?[ ]?[A-Za-z0-9-]{1,6})?"
@@ -67,19 +67,21 @@ _TOWN = (rf"(?:[ ]?[,\n][ ]{{0,4}}(?:[A-Z][\w'’-]{{1,24}}[ ]?){{1,4}})?(?:[ ]?
          rf"]?[0-9][A-Z]{{2}}(?![A-Za-z0-9])))?")  # fmt: skip
 _ENGLISH = re.compile(
     rf"(?<![0-9A-Za-z.,/$€£#-])(?:(?:Flat|Unit|Apt|Suite|Apartment)\.?[ ][0-9A-Z]{{1,5}},?[ "
-    rf"])?[0-9]{{1,6}}[A-Za-z]?(?:-[0-9]{{1,5}})?,?[ ]"
-    rf"(?:[NSEW]{{1,2}}\.?[ ])?(?:{_WORD}[ ]){{0,4}}(?:(?:{_STREET})(?![A-Za-z])\.?)(?:[ ](?:[NSEW]{{1,2}}|North"
+    rf"])?[0-9]{{1,6}}[A-Za-z]?(?:-[0-9]{{1,5}})?[ ]"
+    rf"(?:[NSEW]{{1,2}}\.?[ ])?(?:{_WORD}[ ]){{0,4}}(?:(?:{_STREET})(?!\w)\.?)(?:[ ](?:[NSEW]{{1,2}}|North"
     rf"|South|East|West)(?![A-Za-z])\.?)?"
     rf"{_APARTMENT}{_TOWN}"
 )
 # A number that a street may follow: tried first, since a text is full of other numbers.
-_HOUSE = re.compile(r"[0-9]{1,6}[A-Za-z]?(?:-[0-9]{1,5})?,?[ ](?=[A-Z0-9]|of[ ]|the[ ]|de[ ]|la[ ])")
+_HOUSE = re.compile(r"[0-9]{1,6}[A-Za-z]?(?:-[0-9]{1,5})?[ ](?=[A-Z0-9]|of[ ]|the[ ]|de[ ]|la[ ])")
 _FLAT = re.compile(r"(?:Flat|Unit|Apt|Suite|Apartment)\.?[ ]$")
 # Quick looks that spare a pass over texts without such words.
 _BOX_MARKS = ("Box", "BOX", "APO", "FPO", "DPO")
-_FOREIGN_MARKS = ("ue ", "oulevard", "Via ", "Viale", "Piazza", "Calle", "Avenida", "Rua ", "Av.", "ul.", "ulica", "Plaza", "Place",
-                  "Allée", "Chemin", "straße", "strasse", "str.", "gasse", "weg ", "platz", "allee", "gatan", "vägen", "gade", "vej ",
-                  "straat", "laan", "katu", "tie ")  # fmt: skip
+_FOREIGN_MARKS = (
+    "ue ", "oulevard", "Via ", "Viale", "Piazza", "Calle", "Avenida", "Rua ", "Av.", "ul.", "ulica", "Plaza", "Place",
+    "Allée", "Chemin", "straße", "strasse", "str.", "gasse", "weg ", "platz", "allee", "gatan", "vägen", "gade",
+    "vej ", "straat", "laan", "katu", "tie ",
+)  # fmt: skip
 _LINE_MARKS = ("ddress", "DDRESS", "esid", "RESID", "iving at", "ives at", "ocated at")
 _BOX = re.compile(
     rf"(?<![A-Za-z])(?:P\.?[ ]?O\.?[ ]?Box|POST OFFICE BOX|Post Office Box|PO BOX)[ ]#?[0-9]{{1,6}}{_TOWN}"
@@ -123,6 +125,8 @@ def chinese(view: str) -> Iterator[Span]:
             yield Span(start, found.end(), "address", "address down to a village", SHAPE + 5)
     for found in _LABEL.finditer(view):
         value = _LABEL_TAIL.sub("", found["v"]).rstrip(" )(")
+        if ":" not in found.group()[: -len(found["v"])] and not any(char.isdigit() for char in value):
+            continue  # 向所在地的区、县人民政府登记
         if len(set(_CHINESE_PART.findall(value))) >= 2:
             yield Span(found.start("v"), found.start("v") + len(value), "address", "address by label", LABELLED)
 

@@ -67,8 +67,8 @@ RULES = (
         at="token", runs=(9, 9), lead=True, check=checks.taiwan_id, weight=CHECKED - 5),
     rule("plate", "plate",
         rf"""[{PROVINCE_SIGNS}] [ ]? [A-HJ-NP-Za-hj-np-z] [ ·•・.-]? (?: [DFdf][A-HJ-NP-Za-hj-np-z0-9]\d{{4}} |
-             \d{{5}}[DFdf] | (?= [A-Za-z]{{0,4}}\d ) [A-HJ-NP-Za-hj-np-z0-9]{{4}} [A-HJ-NP-Za-hj-np-z0-9挂学警港澳领试超] )
-             (?! [0-9A-Za-z] )""",
+             \d{{5}}[DFdf] | (?= [A-Za-z]{{0,4}}\d ) [A-HJ-NP-Za-hj-np-z0-9]{{4}}
+             [A-HJ-NP-Za-hj-np-z0-9挂学警港澳领试超] ) (?! [0-9A-Za-z] )""",
         at="plate", runs=(1, 6), weight=SHAPE + 5),
     rule("social", "QQ number",
         r"(?<= [Qq] ) [1-9]\d{4,11} (?! [0-9A-Za-z] )",

@@ -49,7 +49,7 @@ FORMATS: dict[str, re.Pattern[str]] = {
 }  # fmt: skip
 _NUMERALS = re.compile(rf"{_NUMERAL}{{4}}年[一二三四五六七八九十]{{1,3}}月(?:[一二三四五六七八九十]{{1,3}}[日号])?")
 _BIRTH_BEFORE = re.compile(
-    r"(?:出生(?:日期|年月日?|时间)?|生日|生于|birth ?(?:day|date)?|date of birth|(?<![a-z])d\.?o\.?b\.?"
+    r"(?:出生(?:日期|年月日?|时间)?|生日|(?<![发产])生于|birth ?(?:day|date)?|date of birth|(?<![a-z])d\.?o\.?b\.?"
     r"|(?<![a-z])born(?: on| in)?)"
     r"(?:\s*(?:[:=为是于]|is|was|on|in|it'?s|coming up|falls|[.)]))*\s*$"
 )
@@ -76,7 +76,8 @@ def at(view: str, place: int, size: int) -> Iterator[Span]:
     if size > 2 and size not in (4, 8):
         return
     following = view[place + size : place + size + 1]
-    start, names = _month_before(view, place), ()  # type: ignore[var-annotated]
+    start = _month_before(view, place)
+    names: tuple[str, ...] = ()
     if start >= 0:
         names = ("month day",) if size <= 2 else ("month year",)
     elif size == 4:
@@ -94,7 +95,8 @@ def at(view: str, place: int, size: int) -> Iterator[Span]:
 
 
 _SHORT = {
-    "年": ("chinese",), "月": ("chinese, no year",), "/": ("numbers",), ".": ("numbers",), "-": ("numbers", "day month"),
+    "年": ("chinese",), "月": ("chinese, no year",), "/": ("numbers",), ".": ("numbers",),
+    "-": ("numbers", "day month"),
     " ": ("day month", "chinese", "chinese, no year"),
 }  # fmt: skip
 
@@ -147,6 +149,8 @@ def real(found: re.Match[str]) -> bool:
     if parts.get("a"):
         first, second = int(parts["a"]), int(parts["b"])
         return 1 <= min(first, second) <= 12 and 1 <= max(first, second) <= 31 and min(first, second) > 0
+    if parts.get("name") in ("may", "march", "mar") and not parts.get("y"):
+        return False  # type 1 may have
     month = int(parts["m"]) if parts.get("m") else MONTHS[parts["name"].lower()]
     return 1 <= month <= 12 and (not parts.get("d") or 1 <= int(parts["d"]) <= 31)
 

@@ -6,6 +6,8 @@ Mail PAF (postcodes), ITU-T E.123 and E.164 (international telephone numbers).
 
 from __future__ import annotations
 
+import re
+
 from metier.prepare.deidentify.recognise import checks
 from metier.prepare.deidentify.recognise.rule import CHECKED, CONTEXT, LABELLED, SHAPE, rule
 
@@ -22,6 +24,12 @@ POST_AREAS = ("AB|AL|B|BA|BB|BD|BH|BL|BN|BR|BS|BT|CA|CB|CF|CH|CM|CO|CR|CT|CV|CW|
 
 _EXTENSION = r"(?: ,? [ ]? (?: x | ext\.? | extension ) [ ]? [:#]? [ ]? \d{1,6} )?"
 _END = r"(?! [0-9A-Za-z] | [.,]\d | [-/]\d )"
+
+
+def _as_long_as_a_number(number: str) -> bool:
+    """6 to 15 digits (E.164) without the extension."""
+    return 6 <= len(re.split("[XE]", number)[0]) <= 15
+
 
 RULES = (
     rule("national_id", "SSN or ITIN",
@@ -68,14 +76,15 @@ RULES = (
              \d{{4}}{_EXTENSION}{_END}""",
         at="sign", runs=(1, 3), then=" )-", weight=SHAPE),
     rule("phone", "seven digits",
-        rf"(?<![0-9A-Za-z.,/-]) \d{{3}} - \d{{4}}{_EXTENSION}{_END}",
+        rf"(?<![0-9A-Za-z.,/-]) [2-9]\d{{2}} - \d{{2}}(?!00)\d{{2}}{_EXTENSION}{_END}",
         at="sign", runs=(3, 3), then="-", guarded=True, weight=CONTEXT - 5),
     rule("phone", "international",
-        rf"""(?<![0-9A-Za-z]) (?: \+ | 00 ) [1-9]\d{{0,2}} [-. ]? (?: \(0?\d{{0,4}}\) [-. ]? )? \d{{1,5}} (?:
+        rf"""(?<![0-9A-Za-z.,]) (?: \+ | 00 ) [1-9]\d{{0,2}} [-. ]? (?: \(0?\d{{0,4}}\) [-. ]? )? \d{{1,5}} (?:
              [-. ]? \d{{2,4}} ){{1,5}}{_EXTENSION}{_END}""",
         at="sign", runs=(1, 17), weight=SHAPE + 1),
     rule("phone", "area in brackets",
-        rf"(?<![0-9A-Za-z.]) \( \+? \d{{2,5}} \) [ -]? \d{{3,4}} (?: [ -]? \d{{2,4}} ){{1,2}}{_EXTENSION}{_END}",
+        rf"""(?<![0-9A-Za-z.]) \( (?: \+? \d{{2,5}} \) [ -]? \d{{3,4}} - \d{{2,4}} | 0\d{{1,4}} \) [ -]? \d{{2,4}}
+             (?: [ -] \d{{2,4}} ){{1,2}} ){_EXTENSION}{_END}""",
         at="sign", runs=(2, 5), then=")", weight=SHAPE),
     rule("phone", "trunk zero",
         rf"(?<![0-9A-Za-z.,-]) 0\d{{1,4}} (?P<s>[ -]) \d{{2,4}} (?: (?P=s) \d{{2,4}} ){{1,3}}{_EXTENSION}{_END}",
@@ -87,7 +96,7 @@ RULES = (
         rf"(?<![0-9A-Za-z.,-]) 0\d (?P<s>[ .-]) \d\d (?P=s) \d\d (?P=s) \d\d (?P=s) \d\d{_END}",
         runs=(2, 2), then=" .-", weight=SHAPE + 2),
     rule("phone", "by context",
-        rf"""(?<![0-9A-Za-z.]) (?! (?:19|20)\d\d [ ]? [-/] [ ]? (?:19|20)?\d\d (?!\d) ) \+? \(? \+? \d{{1,5}} \)?
+        rf"""(?<![0-9A-Za-z.]) (?! \(? (?:19|20)\d\d [ ]? [-/] [ ]? (?:19|20)?\d\d (?!\d) ) \+? \(? \+? \d{{1,5}} \)?
              (?: [-. /]{{0,2}} \(? \d{{1,5}} \)? ){{1,6}}{_EXTENSION}(?! [0-9] | [A-Za-z]{{2}} | [.,-]\d )""",
-        at="sign", runs=(1, 15), check=lambda number: 6 <= len(number.split("X")[0].split("E")[0]) <= 15, context=True, weight=LABELLED - 3),
+        at="sign", runs=(1, 15), check=_as_long_as_a_number, context=True, weight=LABELLED - 3),
 )  # fmt: skip

@@ -40,7 +40,7 @@ ENGLISH: dict[str, str] = {
                      r"|is\b|no\b|num))",
     "licence": r"\bnpi|\bdea|\bgmc|bar (?:no|number)|registration (?:no|number)|licen[cs]e|certificate (?:no|number)",
     "plate": r"(?:licen[cs]e|number|registration|vehicle) plate|plate(?: no| number)|vehicle reg\w*|\bvin|chassis",
-    "case_number": r"(?:case|docket|cause|file|matter|court file)(?=\s*(?:no\b|number|id\b|#|:))",
+    "case_number": r"(?:case|docket|cause|matter|court file)(?=\s*(?:no\b|number|id\b|#|:))",
     "postcode": r"\bzip(?: ?code)?|post(?:al)? ?code",
     "social": r"user ?name|\blogin|\bhandle|skype|telegram|whatsapp|wechat|\bqq|screen name|discord|snapchat|\bline id",
     "permit": r"residence permit|travel permit|\bvisa (?:no|number)|work permit|green card|\balien",

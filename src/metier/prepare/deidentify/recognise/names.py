@@ -22,8 +22,8 @@ _TITLES = (r"Mr|Mrs|Ms|Miss|Mx|Dr|Drs|Prof|Professor|Doctor|Sir|Madam|Judge|Just
            r"|Capt|Captain|"
            r"Sgt|Lt|Col|Herr|Frau|Monsieur|Madame|Señor|Señora|MR|MRS|MS|DR|MISS|PROF")  # fmt: skip
 _PART = (
-    r"[A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĖĘĚĞĢĪİĶŁĻŃŅŇŐŒŘŚŞŠŢŤŪŮŰŲŹŻŽ](?:[\w'’]{0,30}[a-zß-öø-ÿA-Z\u0100"
-    r"-\u017f])?(?:-[A-Z][\w'’]{0,30})?"
+    r"[A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĖĘĚĞĢĪİĶŁĻŃŅŇŐŒŘŚŞŠŢŤŪŮŰŲŹŻŽ](?:[A-Za-z\u00c0-\u024f'’]{0,30}[a-zß-öø-ÿA-Z\u0100"
+    r"-\u017f])?(?:-[A-Z][A-Za-z\u00c0-\u024f'’]{0,30})?"
 )
 _FULL = rf"{_PART}(?:[ ](?:[A-Z]\.|{_PART}|(?:van|von|de|der|den|da|di|del|la|le|el|al|bin|ibn|dos)(?=[ ]))){{0,4}}"
 _CAPITAL = re.compile("[A-Z][a-zA-Z]*")
@@ -55,6 +55,7 @@ _SIGNED = re.compile(rf"[ \n]{{1,5}}(?:(?:{_TITLES})\.?[ ])?(?P<v>{_FULL})[ ]*(?
 _TRANSCRIPT = re.compile(
     rf"[\[(]?\d{{1,2}}:\d{{2}}(?::\d{{2}})?(?:[ ]?[AaPp][Mm])?[\])]?[ ](?P<v>{_FULL})(?=[ ]?(?:\([^()\n]{{1,40}}\))?:)"
 )
+_SURE_LABEL = re.compile("name|contact|attn|attention|signed|author|next of kin|holder|insured|dear")
 _GREETING = "name after a greeting"
 _BY_WORD: dict[str, tuple[tuple[re.Pattern[str], str, int], ...]] = {
     **{word: ((_TITLED, "name after a title", SHAPE),) for word in _TITLES.split("|")},
@@ -67,6 +68,7 @@ _PLAIN_NAME = re.compile(
     rf"|la)[ ])?{_PART}(?:-{_PART})?)(?![a-z])"
 )
 _INVERTED = re.compile(rf"(?P<v>(?P<last>{_PART}),[ ](?P<first>[A-Z][a-z]+)(?:[ ][A-Z]\.?)?)(?![a-z])")
+_ENDINGS = frozenset({"s", "m", "re", "ve", "ll", "d", "t"})
 _INITIAL = re.compile("[A-Z][.]")
 _AFTER_COLON = re.compile(rf"[ ]{{0,6}}(?:(?:{_TITLES})\.?[ ])?(?P<v>(?:[A-Z]\.[ ]?){{0,2}}{_FULL})")
 # Capitalised words that follow a label or title without being a name.
@@ -84,13 +86,14 @@ _ROLES = (r"患者|病人|患儿|姓名|联系人|家属|主治医师|主管医�
           r"|收款人|付款人|收件人|寄件人|客户|"
           r"护士|医生|医师|我叫|我是|本人|名叫|借款人|出借人|担保人|承租人|出租人|买受人|出卖人|甲方代表|乙方代表"
           r"|开票人|复核人|复核|制单|审核|"
-          r"会计|出纳|销售员|客户经理|业务员|法定监护人|监护人|配偶|父亲|母亲|丈夫|妻子|儿子|女儿|报告医师|审核医师"
+          r"会计|出纳|销售员|客户经理|业务员|法定监护人|监护人|配偶|父亲|母亲|丈夫|妻子|儿子|(?<!妇)女儿|报告医师|审核医师"
           r"|检查医师|送检医师|麻醉医师|"
           r"手术者|助手|记录人|主诉人|陈述者|供史者|律师|代理人|委托人|受托人|公证员|乘车人|乘客|车主|驾驶人|司机"
           r"|学生|老师|同学|同事")  # fmt: skip
 _AFTER_NAMES = (r"先生|女士|小姐|太太|夫人|医生|医师|大夫|护士长|护士|主任|教授|法官|检察官|律师|经理|老师|师傅"
                 r"|同志|同学|阿姨|叔叔|大爷|大妈|"
-                r"奶奶|爷爷|总监|董事长|局长|处长|科长|院长|校长|主席|秘书|会计|警官|队长|书记|总")  # fmt: skip
+                r"奶奶|爷爷|总监|董事长|局长|处长|科长|院长|校长|主席|秘书|会计|警官|队长|书记|"
+                r"总(?![\u4e00-\u9fff])")  # fmt: skip
 # A character that ends a name of two: what a sentence goes on with.
 _GOES_ON = frozenset("因于的在与和诉主入等是来患男女现被向称说到已有将及对自，。、；：（）经从由未无为不也就都"
                      "又再很并且或但而把让给叫请要想可能会应该能去住"
@@ -99,9 +102,9 @@ _GOES_ON = frozenset("因于的在与和诉主入等是来患男女现被向称�
                      "性别职务")  # fmt: skip
 # Surnames that are also everyday words; before a title they count only with a given name between.
 _UNSURE = frozenset(
-    "和向于时应成常方高安白路明水文何温平强全都计单位来关原保连谈官乐商银元满华从连党解车花查房边古简管游阳习"
+    "和向于时应成常方高安白路明水文何温平强全都计单位来关原保连谈官乐商银元满华从连党解车花查房边古简管游阳习项任席段施费"
 )
-_NAME_END = re.compile("[^\u4e00-\u9fff]")
+_SOME = frozenset("种个些项类方时次位名年月日地处段一人事")
 
 
 @cache
@@ -149,6 +152,8 @@ def chinese(view: str) -> Iterator[Span]:
             yield Span(name, found.start(), "person", "name before a title", CONTEXT)
     if "某" in view:
         for found in anonymous.finditer(view):
+            if found["v"][0] in _UNSURE or view[found.end() : found.end() + 1] in _SOME:
+                continue  # 适应某种
             yield Span(*found.span("v"), "person", "name with 某", CONTEXT)
     if "·" in view:
         for found in minority.finditer(view):
@@ -218,12 +223,19 @@ def english(view: str) -> Iterator[Span]:
     for colon in re.finditer(":", view):
         label = view[max(0, colon.start() - 40) : colon.start()].rpartition("\n")[2].lower()
         name = _AFTER_COLON.match(view, colon.end())
-        if name and _LABEL_ENGLISH.search(label):
-            yield from _trimmed(view, name, "name after a label", SHAPE)
+        labelled = _LABEL_ENGLISH.search(label) if name else None
+        for span in _trimmed(view, name, "name after a label", SHAPE) if name and labelled else ():
+            if _known(view[span.start : span.end]) or (labelled and _SURE_LABEL.search(labelled.group())):
+                yield span
     if "ame is" in view or "igned by" in view:
         for found in _SAID.finditer(view):
             yield from _trimmed(view, found, "name that is said", CONTEXT)
     yield from _by_line(view)
+
+
+def _known(name: str) -> bool:
+    """Several words, or one that is a name: after `Patient:` also an answer begins with a capital."""
+    return " " in name or name in words("given_en") or name in words("family_en")
 
 
 def _by_line(view: str) -> Iterator[Span]:
@@ -249,8 +261,12 @@ def _trimmed(view: str, found: re.Match[str], rule: str, weight: int) -> Iterato
     start, end = found.span("v")
     kept = 0
     for word in re.finditer(r"[^ ]+", view[start:end]):
-        if word.group().strip(".,").lower() in _NO_NAME and not _INITIAL.fullmatch(word.group()):
+        plain, apostrophe, ending = word.group().replace("’", "'").partition("'")
+        if plain.strip(".,").lower() in _NO_NAME and not _INITIAL.fullmatch(word.group()):
             break
         kept = word.end()
+        if apostrophe and ending in _ENDINGS:  # John's, and no more of the name after it
+            kept = word.start() + len(plain)
+            break
     if kept > 1:
         yield Span(start, start + kept, "person", rule, weight)

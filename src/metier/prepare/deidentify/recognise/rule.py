@@ -34,7 +34,7 @@ class Rule:
 
     at: "digit" (start of a digit run), "sign" (with + and ( before it), "token" (start of the letters and digits around
     it), "pair" (token, or the two or three letters and a space before it).
-    runs: lengths that the first digit run may have. then: what must follow it, one of these characters ("" is anything).
+    runs: lengths that the first digit run may have. then: one of these characters must follow it ("" is anything).
     lead: letters stand before it. check: on the compact value. context: the text around must
     name this kind (see labels). guarded: not where the text calls the number an order, an invoice or a part.
     """

@@ -76,9 +76,12 @@ def numbers(view: str, ages_from: int = 90) -> Iterator[Span]:
 def _fitting(size: int, following: str, lead: bool) -> tuple[Rule, ...]:
     """The rules that can begin at a digit run of this length, before this character, with or without letters before."""
     return tuple(
-        rule for rule in RULES
-        if rule.runs[0] <= size <= rule.runs[1] and (not rule.then or following in rule.then) and (lead or not rule.lead)
-    )  # fmt: skip
+        rule
+        for rule in RULES
+        if rule.runs[0] <= size <= rule.runs[1]
+        and (not rule.then or following in rule.then)
+        and (lead or not rule.lead)
+    )
 
 
 def _token(view: str, place: int) -> int:
@@ -105,6 +108,8 @@ def _at_digits(view: str, place: int, size: int, token: int, fresh: bool) -> Ite
         if start < 0:
             continue
         found = rule.pattern.match(view, start)
+        if found is None and rule.at == "sign" and start < place:
+            found = rule.pattern.match(view, place)  # (1-888-463-6332): the bracket is not the number's
         if found is None:
             continue
         begin, end = found.span("v") if "v" in rule.pattern.groupindex else found.span()
