@@ -93,7 +93,7 @@ def predict_all(
         start = time.monotonic()
         answer = lookup("floor", name)(data, texts, task_config, seed)
         keep(name, FLOOR_TITLES.get(name, name), "floor", answer.how, start, answer)
-    write(_table(answers, ids), out / "predictions.parquet")
+    write(answers_table(answers, ids), out / "predictions.parquet")
     write_json(classes, out / "classes.json")
     write_json(models, out / "models.json")
     lost = {f"test_{key}": losses[key] for key in ("windowed", "cut", "cut_tokens")}
@@ -115,7 +115,8 @@ def floor_data(train: pa.Table, task: TaskConfig, classes: list[str]) -> FloorDa
     )
 
 
-def _table(answers: dict[str, FloorPrediction], ids: list[str]) -> pa.Table:
+def answers_table(answers: dict[str, FloorPrediction], ids: list[str]) -> pa.Table:
+    """Rows of PREDICTIONS: each model's answers to the examples with these ids, in their order."""
     tables: list[pa.Table] = []
     for name, answer in answers.items():
         n = len(ids)
