@@ -255,7 +255,7 @@ def _piece(row: Row, chosen: Mapping[str, str], taken: set[str], frame: Frame) -
         if name not in taken and not _missing(cell):
             metadata[f"column:{name}" if name in OWN_KEYS else name] = _json_value(cell)
     found = {role: _value(row.cells, column) for role, column in chosen.items() if role != "text"}
-    for role in ("label", "split", "id"):
+    for role in ("label", "split", "id", "pair"):
         if not _missing(found.get(role)) and (shown := _name(found[role]).strip()):
             metadata[role] = roles.split_name(shown) or shown if role == "split" else shown
     if not _missing(found.get("value")):

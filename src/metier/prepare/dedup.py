@@ -32,7 +32,7 @@ def find_duplicates(flow: Flow) -> str:
     parent = list(range(len(rows)))
     first: dict[str, int] = {}  # folded text -> its first row
     for index, row in enumerate(rows):
-        row.key = digest(fold(row.text))
+        row.key = digest(fold(row.compared))
         join(parent, first.setdefault(row.key, index), index)
     near = _near(flow, list(first.values())) if flow.config.dedup.near else []
     for i, j, _ in near:
@@ -53,7 +53,7 @@ def _near(flow: Flow, first: Sequence[int]) -> list[tuple[int, int, float]]:
     """Near pairs among the rows with the indices `first`, as (smaller index, larger index, similarity), sorted."""
     same: dict[str, list[int]] = defaultdict(list)  # loosely folded text -> rows
     for index in first:
-        loose = fold_loosely(flow.rows[index].text)
+        loose = fold_loosely(flow.rows[index].compared)
         if loose:
             same[loose].append(index)
     texts = list(same)

@@ -39,10 +39,16 @@ class Row:
     label: str = ""
     labels: list[str] | None = None  # None unless the task has several labels a text
     value: float | None = None
+    pair: str = ""  # the short text that is read with `text`, where the task has pairs
     spans: list[dict[str, Any]] | None = None  # {"start", "end", "label"} into `text`
     key: str = ""  # digest of the folded text; equal for exact duplicates
     cluster: str = ""  # id of the first row of the duplicate cluster
     split: str = ""
+
+    @property
+    def compared(self) -> str:
+        """What must be equal, or nearly so, for two rows to be duplicates: both texts of a pair."""
+        return f"{self.pair}\n{self.text}" if self.pair else self.text
 
     @property
     def answer(self) -> str:
