@@ -53,6 +53,7 @@ EXAMPLES = pa.schema(
         ("label", pa.string()),  # classify, one label
         ("labels", pa.list_(pa.string())),  # classify, several labels
         ("value", pa.float64()),  # score
+        ("pair", pa.string()),  # the short text that is read with `text`, where the task has pairs
         ("spans", SPANS),  # tag: characters from start to end (exclusive) of `text`
     ]
 )

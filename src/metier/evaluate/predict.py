@@ -28,7 +28,7 @@ from metier.tables import SPANS, read, write, write_json
 from metier.train import bases
 from metier.train.config import TaskConfig, TrainConfig
 from metier.train.tasks import Span, profile
-from metier.train.tasks.base import strings
+from metier.train.tasks.base import short_texts, strings
 
 PREDICTIONS = pa.schema(
     [
@@ -84,7 +84,7 @@ def predict_all(
         start,
         probe.as_prediction(decoded),
     )
-    data = floor_data(parts["train"], task_config, classes)
+    data = floor_data(parts["train"], task_config, classes, short_texts(task_config, parts["test"]))
     if config.base:
         base = bases.resolve(train_config.base_model, train_config.revision, near)
         for name, title, how, start, answer in probe.ask(parts, data, task_config, seed, base, tuned, console):
@@ -93,15 +93,16 @@ def predict_all(
         start = time.monotonic()
         answer = lookup("floor", name)(data, texts, task_config, seed)
         keep(name, FLOOR_TITLES.get(name, name), "floor", answer.how, start, answer)
-    write(_table(answers, ids), out / "predictions.parquet")
+    write(answers_table(answers, ids), out / "predictions.parquet")
     write_json(classes, out / "classes.json")
     write_json(models, out / "models.json")
     lost = {f"test_{key}": losses[key] for key in ("windowed", "cut", "cut_tokens")}
     return {"test": len(ids), "models": models, **lost}
 
 
-def floor_data(train: pa.Table, task: TaskConfig, classes: list[str]) -> FloorData:
-    """The training split as the floors see it: the field of the task's answer is filled."""
+def floor_data(train: pa.Table, task: TaskConfig, classes: list[str], asked: list[str] | None = None) -> FloorData:
+    """The training split as the floors see it: the field of the task's answer is filled. asked: short texts of the test
+    split, where the task has pairs."""
     answer = profile(task).answer
     return FloorData(
         texts=strings(train["text"]),
@@ -112,10 +113,13 @@ def floor_data(train: pa.Table, task: TaskConfig, classes: list[str]) -> FloorDa
         if answer == "spans"
         else None,
         classes=tuple(classes),
+        pairs=short_texts(task, train),
+        asked_pairs=asked,
     )
 
 
-def _table(answers: dict[str, FloorPrediction], ids: list[str]) -> pa.Table:
+def answers_table(answers: dict[str, FloorPrediction], ids: list[str]) -> pa.Table:
+    """Rows of PREDICTIONS: each model's answers to the examples with these ids, in their order."""
     tables: list[pa.Table] = []
     for name, answer in answers.items():
         n = len(ids)

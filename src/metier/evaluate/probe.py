@@ -22,7 +22,7 @@ from metier.evaluate.floors.base import FloorData, FloorPrediction
 from metier.train import bases
 from metier.train.config import TaskConfig
 from metier.train.tasks import Decoded, profile
-from metier.train.tasks.base import PARTS, softmax, strings
+from metier.train.tasks.base import PARTS, short_texts, softmax, strings
 
 STRENGTHS = (0.1, 1.0, 10.0, 100.0)  # inverse regularisation of the linear probe, chosen on validation
 PART_STRENGTHS = (1.0, 10.0)  # likewise where every word of every text is an item
@@ -71,7 +71,9 @@ class Embedder:
 
         if not part.num_rows:
             return np.zeros((0, self.network.width))
-        return np.asarray(self._run(embed, self.encoder.encode(strings(part["text"]))).double().numpy())
+        pairs = short_texts(self.tuned.task.config, part)
+        encoded = self.encoder.encode(strings(part["text"]), pairs=pairs)
+        return np.asarray(self._run(embed, encoded).double().numpy())
 
     def of_parts(self, encoded: Any) -> np.ndarray:
         """(R, C) float32 of the parts of texts, one text after the other."""

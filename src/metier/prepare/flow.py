@@ -37,8 +37,8 @@ class Row:
     A million rows are in memory at once, so a row holds little: about 400 bytes with its strings.
     """
 
-    __slots__ = ("_ids", "_metadata", "_text", "cluster", "group", "id", "key", "label", "labels", "language", "place",
-                 "source", "spans", "split", "texts", "value")  # fmt: skip
+    __slots__ = ("_ids", "_metadata", "_text", "cluster", "group", "id", "key", "label", "labels", "language", "pair",
+                 "place", "source", "spans", "split", "texts", "value")  # fmt: skip
 
     def __init__(
         self, id: str, source: str, text: str | None = None, language: str = "", group: str = "",
@@ -50,6 +50,7 @@ class Row:
         self.labels: list[str] | None = None  # None unless the task has several labels a text
         self.value: float | None = None
         self.spans: list[dict[str, Any]] | None = None  # {"start", "end", "label"} into `text`
+        self.pair = ""  # the short text that is read with `text`, where the task has pairs
         self.key = ""  # digest of the folded text; equal for exact duplicates
         self.cluster = cluster  # id of the first row of the duplicate cluster
         self.split = split
@@ -90,6 +91,11 @@ class Row:
     def documents(self) -> int:
         """How many documents the row stands for."""
         return 1 if self._ids is None else len(self._ids)
+
+    @property
+    def compared(self) -> str:
+        """What must be equal, or nearly so, for two rows to be duplicates: both texts of a pair."""
+        return f"{self.pair}\n{self.text}" if self.pair else self.text
 
     @property
     def answer(self) -> str:

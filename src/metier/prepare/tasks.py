@@ -23,7 +23,7 @@ from typing import Any
 
 from metier.errors import UserError
 from metier.prepare.flow import Flow, Row, count
-from metier.prepare.normalize import MISSING
+from metier.prepare.normalize import MISSING, clean
 from metier.prepare.spans import read_spans
 from metier.registry import register
 
@@ -43,6 +43,8 @@ def examples(flow: Flow) -> str:
             f"choose a task that learns from one of: {', '.join(READERS)}",
         )  # fmt: skip
     before = len(flow.rows)
+    if flow.task.pair:
+        flow.reject(_read_pair)
     note = READERS[answer](flow)
     if before and not flow.rows:
         _nothing(flow)
@@ -160,6 +162,19 @@ def _digits(cell: Any) -> str:
     if isinstance(cell, float) and math.isnan(cell):
         return ""
     return unicodedata.normalize("NFKC", str(cell)).replace("\u2212", "-").strip()
+
+
+def _read_pair(row: Row) -> tuple[str, str] | None:
+    """Fill `pair` from its own column, or take it off the end of a text that holds both."""
+    own = row.metadata.get("pair")
+    if own is None and isinstance(row.metadata.get("second"), str):
+        second = clean(row.metadata["second"])
+        if not second or not row.text.endswith(second) or row.text == second:
+            return "no pair", "the second text does not stand at the end of the repaired text"
+        row.pair, row.text = second, row.text[: -len(second)].rstrip()
+        return None
+    row.pair = clean(own) if isinstance(own, str) else ""
+    return None if row.pair else ("no pair", "the second text is empty or not mapped (columns.pair)")
 
 
 def _spans(flow: Flow) -> str:

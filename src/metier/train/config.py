@@ -22,6 +22,9 @@ class TaskConfig(Section):
     """classify, multi_label: what separates labels within one cell (JSON lists are recognised too)."""
     class_weights: Literal["none", "balanced"] = "none"
     """classify: `balanced` weights the loss by inverse frequency (n / (classes * n_class)), for rare classes."""
+    pair: bool = False
+    """classify, score: each example is two texts, a document and a short one about it (a hypothesis, a question), read
+    together. The short one is the role `pair` of the data, or the second text of a known shape of pairs."""
     sub_tokens: Literal["first", "mean"] = "first"
     """tag: what answers for a word of several tokens: its first token, or the mean over them. Measured on the
     validation splits of NCBI-disease and BC5CDR with MiniLM, see benchmarks/results/tasks.md."""

@@ -74,6 +74,11 @@ def train(
     preparation = round(time.monotonic() - start, 3)
     job = loop.Job(module, task, splits["train"], splits["validation"], config, rates, seed)
     figures = loop.fit(job, out / "state", console)
+    held = splits["validation"]
+    if task.rows == "windows" and held is not None:
+        with accelerator.autocast():
+            logits = loop.predict(module, held.inputs, held.lengths, held.counts, config.max_batch_tokens)
+        task.settle(logits, held.counts, held.targets)
     module.to("cpu")
     facts = {
         "task": task_config.model_dump(mode="json"), "task_state": task.state(), "method": config.method,

@@ -22,6 +22,10 @@ class FloorData:
     label_lists: Sequence[Sequence[str]] | None = None
     values: Sequence[float] | None = None
     spans: Sequence[Sequence[Span]] | None = None
+    pairs: Sequence[str] | None = None
+    """The short text of each training example, where the task has pairs."""
+    asked_pairs: Sequence[str] | None = None
+    """Likewise of the test texts."""
     classes: tuple[str, ...] = ()
 
 

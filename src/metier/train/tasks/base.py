@@ -95,6 +95,10 @@ class Task(Protocol):
         """logits (R, K) float32, counts (B,), targets (B,) -> (B,) loss of each example."""
         ...
 
+    def settle(self, logits: Any, counts: Sequence[int], targets: Sequence[Any]) -> None:
+        """After training: choose on the validation split what no gradient teaches. Called where a row is a window."""
+        ...
+
     def decode(self, logits: np.ndarray, encoded: Any) -> Decoded:
         """logits (R, K) of all examples -> predictions."""
         ...
@@ -136,6 +140,28 @@ def positions(labels: Sequence[str], classes: Sequence[str]) -> list[int]:
     """Index of each label in classes; -1 for one that training never saw."""
     index = {label: position for position, label in enumerate(classes)}
     return [index.get(label, -1) for label in labels]
+
+
+COMBINE = ("mean", "max")
+
+
+def combined(logits: Any, counts: Sequence[int], how: str) -> Any:
+    """Logits (R, K) of windows -> (B, K) of examples: the mean over an example's windows, or the largest of each."""
+    import torch
+
+    if len(logits) == len(counts):
+        return logits
+    owner = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts)).to(logits.device)
+    if how == "max":
+        least = logits.new_full((len(counts), logits.shape[1]), float("-inf"))
+        return least.scatter_reduce(0, owner[:, None].expand_as(logits), logits, "amax")
+    sums = logits.new_zeros(len(counts), logits.shape[1]).index_add(0, owner, logits)
+    return sums / torch.tensor(counts, device=logits.device)[:, None]
+
+
+def short_texts(config: TaskConfig, examples: pa.Table) -> list[str] | None:
+    """The second text of each example, or None where the task reads one text."""
+    return strings(examples["pair"]) if config.pair else None
 
 
 def stacked(targets: Sequence[Any]) -> Any:

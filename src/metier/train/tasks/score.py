@@ -16,7 +16,7 @@ from metier.errors import UserError
 from metier.registry import register
 from metier.train.config import TaskConfig
 from metier.train.encoding import Encoded
-from metier.train.tasks.base import TEXTS, Decoded, Profile, stacked, strings
+from metier.train.tasks.base import TEXTS, WINDOWS, Decoded, Profile, combined, short_texts, stacked, strings
 
 
 @register("task", "score")
@@ -26,10 +26,10 @@ class Score:
     outputs = 1
     problem_type = "regression"
     monitor_name = "R2"
-    rows = TEXTS
 
     def __init__(self, config: TaskConfig, state: dict[str, Any]) -> None:
         self.config = config
+        self.rows = WINDOWS if config.pair else TEXTS
         self.mean, self.spread = float(state["mean"]), float(state["spread"])
 
     @staticmethod
@@ -49,7 +49,8 @@ class Score:
         return wanted
 
     def encode(self, encoder: Any, examples: pa.Table, console: Any = None) -> Encoded:
-        return encoder.encode(strings(examples["text"]), console)  # type: ignore[no-any-return]
+        texts, pairs = strings(examples["text"]), short_texts(self.config, examples)
+        return encoder.encode(texts, console, pairs=pairs)  # type: ignore[no-any-return]
 
     def targets(self, examples: pa.Table, encoded: Encoded | None = None) -> Any:
         """(n,) float32, standardised."""
@@ -61,13 +62,20 @@ class Score:
     def loss(self, logits: Any, counts: Sequence[int], targets: Any, smoothing: float) -> Any:
         from metier.train.losses import mean_squared_error
 
-        return mean_squared_error(logits, stacked(targets).to(logits.device))
+        return mean_squared_error(combined(logits, counts, "mean"), stacked(targets).to(logits.device))
+
+    def settle(self, logits: Any, counts: Sequence[int], targets: Any) -> None:
+        """Nothing: the windows of a document are averaged."""
 
     def decode(self, logits: np.ndarray, encoded: Encoded | None = None) -> Decoded:
+        if encoded is not None and len(logits) != len(encoded):
+            import torch
+
+            logits = combined(torch.from_numpy(logits), encoded.counts(self.rows), "mean").numpy()
         return Decoded(values=(logits[:, 0].astype(np.float64) * self.spread + self.mean).tolist())
 
     def monitor(self, logits: Any, counts: Sequence[int], targets: Any) -> float:
-        targets = stacked(targets)
+        targets, logits = stacked(targets), combined(logits, counts, "mean")
         residual = ((logits[:, 0] - targets) ** 2).sum().item()
         total = ((targets - targets.mean()) ** 2).sum().item()
         return 1 - residual / total if total else 0.0

@@ -111,6 +111,9 @@ class Tag:
         owner = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts)).to(logits.device)
         return torch.zeros(len(counts), device=logits.device).index_add(0, owner, losses) / self.units
 
+    def settle(self, logits: Any, counts: Sequence[int], targets: Sequence[Any]) -> None:
+        """Nothing: each unit is answered in one window."""
+
     def decode(self, logits: np.ndarray, encoded: Encoded) -> Decoded:
         counts = encoded.counts(PARTS)
         if not sum(counts):
