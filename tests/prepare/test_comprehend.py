@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metier.console import Console
 from metier.prepare.comprehend import FINDERS, comprehend
+from metier.prepare.config import PrepareConfig
 from metier.prepare.config_texts import ComprehendConfig
-from metier.prepare.derived import of_test
+from metier.prepare.derived import derived_from_test, of_test
+from metier.prepare.flow import Flow, Row
+from metier.prepare.texts import Texts
+from metier.tables import REJECTED, Spool
+from metier.train.config import TaskConfig
 
 from .texts import documents, operate, same, settings
 
@@ -115,20 +122,15 @@ def test_any_text(text: str) -> None:
     assert result.batch["text"][0].as_py() == text
 
 
-def test_made_rows_leave_validation_and_test() -> None:
+def test_made_rows_leave_validation_and_test(tmp_path: Path) -> None:
     """The step `derived` behind the split, on rows as the stage has them."""
-    from metier.console import Console
-    from metier.prepare.config import PrepareConfig
-    from metier.prepare.derived import derived_from_test
-    from metier.prepare.flow import Flow, Row
-    from metier.train.config import TaskConfig
-
     mark: dict[str, Any] = {"derived": {"by": "comprehend", "parent": "p"}}
-    rows = [Row("p", "s", "t", split="test", document_ids=["p"]), Row("q", "s#1", "t", split="test", metadata=mark,
-            document_ids=["q"]), Row("r", "s#2", "t", split="train", metadata=mark, document_ids=["r"])]  # fmt: skip
-    flow = Flow(PrepareConfig(), TaskConfig(), 0, Console(quiet=True), rows)
+    rows = [Row("p", "s", "t", split="test"), Row("q", "s#1", "t", split="test", metadata=mark),
+            Row("r", "s#2", "t", split="train", metadata=mark)]  # fmt: skip
+    flow = Flow(PrepareConfig(), TaskConfig(), 0, Console(quiet=True), rows, Texts(tmp_path),
+                Spool(tmp_path / "rejected.arrow", REJECTED))  # fmt: skip
     said = derived_from_test(flow)
-    assert [row.id for row in flow.rows] == ["p", "r"] and flow.rejected[0]["reason"] == "made from a test document"
+    assert [row.id for row in flow.rows] == ["p", "r"] and dict(flow.reasons) == {"made from a test document": 1}
     assert said == "1 made example for training, 1 from test documents"
 
 

@@ -33,7 +33,8 @@ from metier.train.config import TaskConfig
 TEXT_STEPS = ("normalize", "language", "boilerplate", "quality", "correct", "deidentify", "select", "chunk",
               "comprehend", "synthesize")  # fmt: skip
 ROW_STEPS = ("task", "official", "duplicates", "conflicts", "leaks", "fold", "labels", "split")
-STEPS = (*TEXT_STEPS, *ROW_STEPS)
+MAKERS = ("comprehend", "synthesize")  # operations that make examples out of documents; `derived` follows them
+STEPS = (*TEXT_STEPS, *ROW_STEPS, "derived")
 
 BATCH = 2048  # rows written at once
 CONFLICTS = pa.schema([(name, pa.string()) for name in ("cluster", "id", "source", "label", "text", "kind")])
@@ -97,7 +98,8 @@ def steps(config: PrepareConfig) -> list[str]:
         raise UserError(f"the operation '{taken[0]}' runs anyway", "prepare.operations", "leave it out of the list")
     known = set(registry.names("operation"))
     ours = [name for name in TEXT_STEPS if name in known and registry.lookup("operation", name).wanted(config)]
-    return [ours[0], *config.operations, *ours[1:], *ROW_STEPS]
+    derived = ("derived",) if any(name in MAKERS for name in ours) else ()
+    return [ours[0], *config.operations, *ours[1:], *ROW_STEPS, *derived]
 
 
 def _write(flow: Flow, out: Path) -> None:
