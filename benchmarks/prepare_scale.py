@@ -7,7 +7,7 @@ The texts are generated, the same each time, into a folder outside the repositor
 run). Three documents in ten are Chinese; one in fifty repeats another one exactly, one in ten nearly (a few words
 changed), one in a hundred is broken in a way that is repaired. Memory is the sum of the resident memory of the stage's
 process and of all its children, looked at twenty times a second; what they share counts more than once. Processor
-seconds are those of all of them; they say more than the clock where others use the machine, and µs a document are theirs.
+seconds are those of all of them, µs a document theirs; they say more than the clock where others use the machine.
 """
 
 from __future__ import annotations
