@@ -109,10 +109,14 @@ def told(frame: Frame, decoded: Decoded) -> Frame:
     return frame
 
 
+def grid_of(text: str, suffix: str, options: Options) -> delimited.Grid:
+    """A delimited table of text as records."""
+    prefer = "\t" if suffix in ("tsv", "tab") else ","
+    return delimited.parse(text, options.delimiter, prefer, tuple(options.columns.values()))
+
+
 def _delimited(text: str, suffix: str, options: Options) -> Frame:
-    grid = delimited.parse(
-        text, options.delimiter, "\t" if suffix in ("tsv", "tab") else ",", tuple(options.columns.values())
-    )
+    grid = grid_of(text, suffix, options)
     good = [line for line in grid.lines if not line.problem]
     width = max((len(line.fields) for line in good), default=0)
     names = grid.names or [str(index + 1) for index in range(width)]

@@ -27,9 +27,11 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import ModuleType
 from typing import IO, Any
 
+from metier.artifact import hash_file
 from metier.collect.memory import limit_own, resident
 from metier.collect.reading import Options, Reading, Refusal, Unreadable
 from metier.errors import UserError
@@ -39,6 +41,7 @@ SMALL = (
 )
 PASSING = ("timed out", "crashed", "unreadable", "out of memory", "changed while reading")
 """Reasons of a reading that may go better another time: they depend on the machine and the moment, not on the bytes."""
+CHANGED = "the file is not what it was when the run began; run again"
 DEATHS = 10  # members of one archive that may break the reader before the rest is given up
 START = 60.0  # seconds that a process may need to start and import on a busy machine
 TICK = 0.1  # seconds between two looks at a worker's clock and memory
@@ -121,13 +124,20 @@ def read_parts(
 
 def read_one(task: Task, progress: _Teller | None = None) -> Outcome:
     """Read one file here and now; every exception becomes an outcome."""
+    from metier.collect import large
+
     try:
         readers = _prepare(task)
+        options = replace(task.options, progress=progress)
+        if large.is_large(Path(task.path), task.size, task.name, options):
+            if task.sha256 and hash_file(Path(task.path)) != task.sha256:
+                return Unreadable("changed while reading", CHANGED)
+            return large.read(Path(task.path), task.name, options)
         with open(task.path, "rb") as stream:
             data = stream.read()
         if task.sha256 and hashlib.sha256(data).hexdigest() != task.sha256:
-            return Unreadable("changed while reading", "the file is not what it was when the run began; run again")
-        return readers.read(data, task.name, replace(task.options, progress=progress))
+            return Unreadable("changed while reading", CHANGED)
+        return readers.read(data, task.name, options)
     except (Unreadable, UserError) as error:
         return error
     except OSError as error:
