@@ -85,11 +85,11 @@ def choose(data: bytes, name: str, tabular: bool = False) -> str:
         return "pdf"
     if data.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _zip(data, suffix)
+    if (data[:4] == b"RIFF" and data[8:12] == b"WEBP") or (data[:2] == b"BM" and data[6:10] == bytes(4)):
+        return "image"
     for magic, kind in MAGIC:
         if data.startswith(magic):
             return _magic(kind, data, suffix)
-    if (data[:4] == b"RIFF" and data[8:12] == b"WEBP") or (data[:2] == b"BM" and data[6:10] == bytes(4)):
-        return "image"
     if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypisom", b"ftypmp42"):
         raise _unsupported(suffix or "heic")
     looks = _looks(data)
