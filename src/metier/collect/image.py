@@ -87,7 +87,7 @@ def read(data: bytes, name: str, options: Options) -> Reading:
 def _pages(data: bytes, reading: Reading) -> Any:
     """Each page as an array in the order blue, green, red; a page that cannot be decoded ends the picture."""
     import numpy
-    from PIL import Image, ImageOps, ImageSequence
+    from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 
     number = 0
     try:
@@ -97,7 +97,8 @@ def _pages(data: bytes, reading: Reading) -> Any:
             for frame in frames:
                 number += 1
                 _bounded(frame.size)
-                upright = ImageOps.exif_transpose(frame).convert("RGBA" if "transparency" in frame.info else "RGB")
+                upright = ImageOps.exif_transpose(frame)
+                upright = upright.convert("RGBA" if upright.has_transparency_data else "RGB")
                 if upright.mode == "RGBA":  # letters on nothing are letters on white
                     white = Image.new("RGBA", upright.size, "white")
                     upright = Image.alpha_composite(white, upright).convert("RGB")
@@ -107,6 +108,8 @@ def _pages(data: bytes, reading: Reading) -> Any:
         raise
     except Image.DecompressionBombError as error:
         raise Unreadable("too large", str(error)) from None
+    except UnidentifiedImageError:
+        raise Unreadable("damaged", "not readable as a picture") from None
     except (OSError, ValueError, SyntaxError, EOFError) as error:  # Pillow's parsers raise all of these
         if number <= 1:
             raise Unreadable("damaged", f"not readable as a picture: {error}") from None

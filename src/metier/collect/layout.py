@@ -26,8 +26,10 @@ PROSE_LINES = 5  # lines that a column of text has at least ...
 PROSE_CHARACTERS = 22  # ... with this many characters in the middle one (a Han character counts for two) ...
 PROSE_WIDTH = 0.28  # ... and this share of the page's text width ...
 PROSE_FULL = 0.6  # ... of which the middle line fills this share
+# Numbers (4, 4.1.2, iv, b, 三, 第四条) and bullets that stand before the text of a list.
 LABEL = re.compile(
-    r"[(（\[]?[0-9A-Za-z一二三四五六七八九十.]{1,7}[)）\].、:：]?|[-–—•▪●○■□◦*·➢✓☐☑☒]|第.{1,4}[条章节款项]"
+    r"[(（\[]?(?:\d{1,3}(?:\.\d{1,3}){0,4}|[ivxlIVXL]{1,5}|[A-Za-z]|[一二三四五六七八九十]{1,3})[)）\].、:：]?"
+    r"|[-–—•▪●○■□◦*·➢✓☐☑☒]|第.{1,4}[条章节款项]"
 )
 SIGNS_BEFORE = re.compile(r"[$€£¥￥(]{1,2}|US\$|HK\$|RMB|S\$")
 SIGNS_AFTER = re.compile(r"[)%]{1,2}|[)%]?[*†‡]")

@@ -9,7 +9,6 @@ save such a file in the new form where that matters. Not covered: passwords (ref
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import re
 from typing import Any
@@ -99,6 +98,8 @@ def locked(data: bytes, kind: str) -> bool:
 
 
 def _extract(data: bytes, name: str, options: Options) -> Any:
+    import asyncio
+
     import xberg
 
     limits = xberg.SecurityLimits(max_content_size=min(options.max_bytes, 200_000_000))

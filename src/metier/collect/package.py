@@ -50,8 +50,11 @@ class Package:
     def read(self, name: str) -> bytes:
         """One part, unpacked; Unreadable("too large") before memory is spent."""
         limit = min(self.part_limit, self.left)
-        with self.stream(name) as stream:
-            data = stream.read(limit + 1)
+        try:
+            with self.stream(name) as stream:
+                data = stream.read(limit + 1)
+        except (ValueError, OSError) as error:  # sizes and places that cannot be
+            raise Unreadable("damaged", f"{name} cannot be unpacked: {error}") from None
         if len(data) > limit:
             raise Unreadable("too large", f"{name} unpacks to more than {limit:,} bytes (a zip bomb?)")
         self.left -= len(data)
@@ -63,7 +66,10 @@ class Package:
         size, limit = entry.file_size, min(self.part_limit, self.left)
         if size > limit or (size > SMALL and size > MAX_RATIO * max(entry.compress_size, 1)):
             raise Unreadable("too large", f"{name} would unpack to {size:,} bytes (a zip bomb?)")
-        return self.archive.open(entry)
+        try:
+            return self.archive.open(entry)
+        except (ValueError, OSError) as error:  # a place in the file that cannot be
+            raise Unreadable("damaged", f"{name} cannot be unpacked: {error}") from None
 
     def xml(self, name: str) -> Any:
         """The root of one XML part."""
@@ -106,7 +112,11 @@ def opened(data: bytes, what: str, options: Options) -> Iterator[Package]:
     if not data:
         raise Unreadable("empty", "the file has 0 bytes")
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        archive = zipfile.ZipFile(io.BytesIO(data))
+    except (*BROKEN, ValueError, OSError) as error:
+        raise Unreadable("damaged", f"not readable as {what}: {error}") from None
+    try:
+        with archive:
             yield Package(archive, what, options.max_bytes)
     except BROKEN as error:
         raise Unreadable("damaged", f"not readable as {what}: {error}") from None

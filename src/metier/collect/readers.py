@@ -111,11 +111,11 @@ def choose(data: bytes, name: str, tabular: bool = False) -> str:
         return _zip(data, suffix)
     if archive.is_tar(data):
         return "archive"
+    if (data[:4] == b"RIFF" and data[8:12] == b"WEBP") or (data[:2] == b"BM" and data[6:10] == bytes(4)):
+        return "image"
     for magic, kind in MAGIC:
         if data.startswith(magic):
             return _magic(kind, data, suffix)
-    if (data[:4] == b"RIFF" and data[8:12] == b"WEBP") or (data[:2] == b"BM" and data[6:10] == bytes(4)):
-        return "image"
     if tfrecord.looks(data):  # their names end in anything: "train.tfrecord-00000-of-00008"
         return "tfrecord"
     if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypisom", b"ftypmp42"):
