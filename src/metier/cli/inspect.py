@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from metier.inspection import Inspection
+    from metier.collect.inspection import Inspection
 
 UNUSABLE = 2
 WIDTH = 300  # characters of an example
@@ -24,11 +24,12 @@ def add(app: typer.Typer) -> None:
         examples: Annotated[int, typer.Option("--examples", min=0, help="Examples to show.")] = 3,
     ) -> None:
         """Say what data files are taken for, show examples, and list every row that is wrong. Exit code 2: unusable."""
+        from metier.collect.inspection import inspect as look
         from metier.collect.reading import Options
-        from metier.inspection import inspect as look
+        from metier.prepare.language import detect
 
         options = Options(encoding=encoding, delimiter=delimiter, reader=reader)
-        found = look(paths, options)
+        found = look(paths, options, detect)
         for number, seen in enumerate(found):
             print(("\n" if number else "") + f"{seen.path} ({seen.size:,} bytes)")
             _show(seen, examples)
@@ -37,7 +38,7 @@ def add(app: typer.Typer) -> None:
 
 
 def _show(seen: Inspection, examples: int) -> None:
-    from metier.inspection import facts
+    from metier.collect.inspection import facts
 
     if seen.unreadable:
         print(f"  unusable: {seen.unreadable}" + (f": {seen.hint}" if seen.hint else ""))

@@ -283,7 +283,7 @@ def _names(members: Sequence[Member]) -> tuple[list[str], int]:
 
 
 def _codec(names: Sequence[bytes]) -> str:
-    """How names are encoded whose archive does not say: UTF-8, what all of them together look like, or the PC's old."""
+    """How names are encoded whose archive does not say: UTF-8, what all of them together look like, or DOS's page."""
     raw = b"\n".join(name for name in names if not name.isascii())
     try:
         raw.decode("utf-8")
@@ -294,6 +294,8 @@ def _codec(names: Sequence[bytes]) -> str:
         return decode(raw).encoding
     except Unreadable:
         pass
+    if re.fullmatch(r"[\x00-\x7f\u0401\u0410-\u044f\u0451]+", raw.decode("cp866")):
+        return "cp866"  # DOS in Russian
     try:
         text = raw.decode("gb18030")
         return "gb18030" if re.search("[\u4e00-\u9fff]{2}", text) and text.replace("\n", "").isprintable() else "cp437"

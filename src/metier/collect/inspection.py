@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -51,8 +51,13 @@ class Inspection:
     hint: str = ""
 
 
-def inspect(paths: Sequence[Path], options: Options | None = None) -> list[Inspection]:
-    """Look at each file, and at each file of each folder. UserError: no such path, a recipe, a missing column."""
+def inspect(
+    paths: Sequence[Path], options: Options | None = None, detect: Callable[[str], str] | None = None
+) -> list[Inspection]:
+    """Look at each file, and at each file of each folder. UserError: no such path, a recipe, a missing column.
+
+    detect: tells the language of a text, such as `prepare.language.detect`, which this stage does not know.
+    """
     for path in paths:
         if path.suffix.lower() in (".yaml", ".yml"):
             raise UserError("this is a recipe, and only data files can be inspected so far", str(path),
@@ -66,12 +71,13 @@ def inspect(paths: Sequence[Path], options: Options | None = None) -> list[Inspe
         if item.problem:
             seen.unreadable, seen.hint = item.problem, item.detail
         else:
-            _look(item.path, replace(given, budget=Budget(config.max_archive_bytes)), config, seen)
+            reading = _look(item.path, replace(given, budget=Budget(config.max_archive_bytes)), config, seen)
+            _count(reading, seen, detect)
         result.append(seen)
     return result
 
 
-def _look(path: Path, options: Options, config: CollectConfig, seen: Inspection) -> None:
+def _look(path: Path, options: Options, config: CollectConfig, seen: Inspection) -> Reading:
     from metier.collect import readers
     from metier.collect.workers import Task, read_all
 
@@ -86,10 +92,10 @@ def _look(path: Path, options: Options, config: CollectConfig, seen: Inspection)
         raise outcome
     if isinstance(outcome, Unreadable):
         seen.unreadable, seen.hint = outcome.reason, outcome.detail
-        return
+        return Reading()
     if seen.reader == "table":
         _look_at_columns(path, options, seen)
-    _count(outcome, seen)
+    return outcome
 
 
 def _look_at_columns(path: Path, options: Options, seen: Inspection) -> None:
@@ -107,19 +113,18 @@ def _plain_shape(roles: dict[str, str]) -> str:
     return "text-label" if "label" in roles else "text-value" if "value" in roles else "text"
 
 
-def _count(reading: Reading, seen: Inspection) -> None:
-    from metier.prepare.language import detect
-
+def _count(reading: Reading, seen: Inspection, detect: Callable[[str], str] | None) -> None:
     pieces = reading.pieces
     seen.documents, seen.refused, seen.warnings = len(pieces), reading.refused, reading.warnings
     seen.examples = pieces[:SHOWN]
     if not pieces:
-        seen.unreadable = "no document"
+        seen.unreadable = seen.unreadable or "no document"
         return
     seen.format = seen.format or pieces[0].media_type
     seen.encoding = seen.encoding or str(pieces[0].metadata.get("encoding", ""))
     seen.shape = seen.shape or str(pieces[0].metadata.get("shape", ""))
-    seen.languages = dict(Counter(detect(piece.text) or "other" for piece in pieces).most_common())
+    if detect:
+        seen.languages = dict(Counter(detect(piece.text) or "other" for piece in pieces).most_common())
     sizes = sorted(len(piece.text) for piece in pieces)
     seen.lengths = [sizes[round(share * (len(sizes) - 1))] for share in SHARES]
     seen.duplicates = len(pieces) - len({hashlib.sha256(_everything(piece)).digest() for piece in pieces})
