@@ -36,10 +36,14 @@ _PARTS = re.compile(rf"[{_HAN}0-9]{{2,40}}[ ]?$")
 _START = re.compile(r"(?:位于|驻|坐落于?|住址|地址|住所地?|家住|现住|暂住|户籍地?|居住在?|住在?|寄往|寄到|寄至|送到"
                     r"|送至|送往|发往|发到|前往|来到|去到?|到|在|于|至|往|是|为|从|"
                     r"由|和|与|及|即|系|的|了|我|他|她|您|你|们|人|，)")  # fmt: skip
-_CHAIN = re.compile(rf"[{_HAN}]{{2,8}}?(?:省|自治区|市|自治州|地区)[{_HAN}]{{1,8}}?(?:市|区|县|旗"
-                    rf"|州)[{_HAN}]{{1,10}}?(?:镇|乡|街道|苏木|区|县|市)"
-                    rf"(?:[{_HAN}]{{1,10}}?(?:村委会|村|社区|居委会|屯|组|路|街|巷|小区|花园"
-                    rf"|苑))(?:[0-9一二三四五六七八九十]{{1,3}}(?:组|队|社|号|栋))?")  # fmt: skip
+# From the province or city on; what stands before these words is read backwards from them.
+_UPPER = re.compile("省|自治区|市|自治州|地区")
+_CHAIN = re.compile(
+    rf"[{_HAN}]{{1,8}}?(?:市|区|县|旗|州)[{_HAN}]{{1,10}}?(?:镇|乡|街道|苏木|区|县|市)"
+    rf"(?:[{_HAN}]{{1,10}}?(?:村委会|村|社区|居委会|屯|组|路|街|巷|小区|花园|苑))"
+    r"(?:[0-9一二三四五六七八九十]{1,3}(?:组|队|社|号|栋))?"
+)
+_BEFORE = re.compile(rf"[{_HAN}]{{1,8}}$")
 _LABEL = re.compile(
     r"(?:地址|住址|住所地|住所|住处|户籍地|户籍所在地|籍贯地址|居住地|所在地|通讯处|收货处|家住|现住|送货至"
     r"|寄送至)[ ]?[:为是在]?[ ]{0,8}(?P<v>[^\n，。；;,]{4,60})"
@@ -119,10 +123,16 @@ def chinese(view: str) -> Iterator[Span]:
         end = _MORE.match(view, found.end()).end()  # type: ignore[union-attr]
         if found.start() - start >= 2:
             yield Span(start, end, "address", "address", SHAPE + 6)
-    if "市" in view or "省" in view or "区" in view:
-        for found in _CHAIN.finditer(view):
-            start = found.start() + _begin(found.group(), 0, len(found.group()))
-            yield Span(start, found.end(), "address", "address down to a village", SHAPE + 5)
+    reached = 0
+    for upper in _UPPER.finditer(view):
+        written = _BEFORE.search(view, max(reached, upper.start() - 8), upper.start())
+        found = _CHAIN.match(view, upper.end()) if written else None
+        if written and found:
+            text = view[written.start() : upper.end()]
+            reached = found.end()
+            yield Span(
+                written.start() + _begin(text, 0, len(text)), reached, "address", "address down to a village", SHAPE + 5
+            )
     for found in _LABEL.finditer(view):
         value = _LABEL_TAIL.sub("", found["v"]).rstrip(" )(")
         if ":" not in found.group()[: -len(found["v"])] and not any(char.isdigit() for char in value):

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
 WINDOW = 48  # characters before a number that are read for its label
+_SIGNS = " :=#-.\"'([|+>\n"  # between a label and its number
 AFTER = 24  # characters after it, for `655 437 108 office`
 
 ENGLISH: dict[str, str] = {
@@ -90,7 +92,6 @@ _GLUE_ENGLISH = (r"(?:\s*(?:\bno\b\.?|number|\bnum\b|\bid\b|\bcode\b|card|#|\(\w
                  r"|\|)*\s*[\"'(\[]?\s*\+?")  # fmt: skip
 _GLUE_CHINESE = (r"(?:\s*(?:号码|号牌|编号|代码|号|账号|帐号|码|卡|证|信息|[(][^()\n]{0,8}[)]))*\s*"
                  r"(?:分别为|变更为|[:=|为是至到]|\s)*\s*[\"'(\[“]?\s*\+?")  # fmt: skip
-_PHONE_REACH = 40  # characters between a word such as `call` and the number that follows in its sentence
 
 
 def _either(table: dict[str, str]) -> str:
@@ -128,54 +129,51 @@ _ANSWER = re.compile(
 _HAN = re.compile("[\u4e00-\u9fff]")
 
 
-@dataclass
+@dataclass(eq=False)
 class Surrounding:
     """What the words beside one number say; computed when first asked for.
 
-    view: the folded text. start: where the number begins. end: where it ends (for the words after it).
+    view: the folded text. start: where the number begins.
     """
 
     view: str
     start: int
-    _kind: str | None = None
-    _other: bool | None = None
 
-    def _window(self) -> str:
+    @cached_property
+    def window(self) -> str:
+        """What stands before the number on its line, or on the line above if it begins one; "" if nothing there can be
+        a label, as between the numbers of a table."""
         window = self.view[max(0, self.start - WINDOW) : self.start]
         lines = window.split("\n")
-        return "\n".join(lines[-2:]) if len(lines) > 1 and not lines[-1].strip() else lines[-1]
+        window = "\n".join(lines[-2:]) if len(lines) > 1 and not lines[-1].strip() else lines[-1]
+        words = window.rstrip(_SIGNS)
+        return window if words and not words[-1].isdigit() else ""
 
-    @property
+    @cached_property
     def kind(self) -> str:
         """The kind that the label names, "" without one."""
-        if self._kind is None:
-            window = self._window()
-            found = _ZH.search(window) if _HAN.search(window) else None
-            found = found or _EN.search(window.lower())
-            if found is None and _ANSWER.search(window.lower()):
-                asked = list(
-                    _ASKED.finditer(self.view[max(0, self.start - 160) : self.start].rpartition("\n")[0].lower())
-                )
-                found = asked[-1] if asked else None
-            self._kind = found.lastgroup or "" if found else ""
-            if self._kind in ("phone", "licence") and self.other:
-                self._kind = ""  # an order number, the number of a part
-        return self._kind
+        window = self.window
+        found = _ZH.search(window) if _HAN.search(window) else None
+        lower = window.lower() if window else ""
+        found = found or (_EN.search(lower) if lower else None)
+        if found is None and lower and _ANSWER.search(lower):
+            before = self.view[max(0, self.start - 160) : self.start].rpartition("\n")[0].lower()
+            asked = list(_ASKED.finditer(before))
+            found = asked[-1] if asked else None
+        kind = found.lastgroup or "" if found else ""
+        return "" if kind in ("phone", "licence") and self.other else kind  # an order number, the number of a part
 
-    @property
+    @cached_property
     def other(self) -> bool:
         """Whether the label says that it is an order, a part, an amount or the like."""
-        if self._other is None:
-            window = self._window()
-            self._other = bool(_NOT_ZH.search(window) or _NOT_EN.search(window.lower()))
-        return self._other
+        return bool(self.window and (_NOT_ZH.search(self.window) or _NOT_EN.search(self.window.lower())))
 
     def phone(self, end: int) -> bool:
-        """Whether the sentence speaks of calling, or the word after the number does."""
+        """Whether the sentence speaks of calling, or the word after the number does. end: of the number."""
         if self.kind:
             return self.kind == "phone"
         tail = self.view[end : end + AFTER]
         if _AFTER_EN.match(tail.lower()) or _AFTER_ZH.match(tail):
             return True
         digits = sum(char.isdigit() for char in self.view[self.start : end])
-        return digits >= 7 and bool(_NEAR_EN.search(self._window().lower()[-_PHONE_REACH - 8 :])) and not self.other
+        return digits >= 7 and bool(_NEAR_EN.search(self.window.lower())) and not self.other

@@ -9,6 +9,7 @@ the tests of every rule would show.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -61,16 +62,20 @@ def rule(kind: str, name: str, pattern: str, **more: object) -> Rule:
 def resolve(spans: Iterable[Span]) -> list[Span]:
     """Spans that do not overlap, in order: the heavier wins, then the longer; what is left of a loser that is text (an
     address around a postcode, a name) stays as a span of its own."""
-    kept: list[Span] = []
+    kept: list[Span] = []  # in order, none over another
     for span in sorted(set(spans), key=lambda item: (-item.weight, item.start - item.end, item.start, item.kind)):
-        pieces = [(span.start, span.end)]
-        for other in kept:
-            pieces = [piece for start, end in pieces for piece in _without(start, end, other)]
-        if pieces == [(span.start, span.end)]:
-            kept.append(span)
+        first = bisect_right(kept, span.start, key=lambda item: item.end)
+        last = bisect_left(kept, span.end, key=lambda item: item.start)
+        if first >= last:
+            kept.insert(first, span)
         elif span.kind in ("address", "person", "organisation", "url"):
-            kept += [Span(start, end, span.kind, span.rule, span.weight) for start, end in pieces if end - start > 1]
-    return sorted(kept, key=lambda item: item.start)
+            pieces = [(span.start, span.end)]
+            for other in kept[first:last]:
+                pieces = [piece for start, end in pieces for piece in _without(start, end, other)]
+            for start, end in pieces:
+                if end - start > 1:
+                    insort(kept, Span(start, end, span.kind, span.rule, span.weight), key=lambda item: item.start)
+    return kept
 
 
 def _without(start: int, end: int, other: Span) -> list[tuple[int, int]]:

@@ -23,7 +23,7 @@ _FOLLOWING = frozenset(char for rule in RULES for char in rule.then)  # all othe
 _ALNUM = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 # The value beside a label that has no shape of its own: letters and digits, groups only of digits.
-_VALUE = re.compile(r"[A-Za-z0-9]+(?:[-_/.][A-Za-z0-9]+|[ ][0-9]{2,}(?![0-9]*[-/.年月:]))*")
+_VALUE = re.compile(r"[A-Za-z0-9]{1,40}(?:[-_/.][A-Za-z0-9]{1,40}|[ ][0-9]{2,40}(?![0-9]*[-/.年月:])){0,6}")
 _VALUED = frozenset({
     "passport", "permit", "driving_licence", "licence", "national_id", "tax_id", "company_id", "medical_record",
     "insurance", "account", "person_number", "plate", "case_number", "social",
