@@ -24,7 +24,7 @@ def test_tables_and_summary(stage: Any) -> None:
     assert done.reasons() == {"empty": 3}
     assert all(row["stage"] == "prepare" and row["detail"] for row in done.rejected)
     assert set(done.summary) == {"funnel", "labels", "splits", "split_by", "groups", "languages", "conflicts",
-                                 "duplicates", "warnings", "classes"}  # fmt: skip
+                                 "duplicates", "leaks", "warnings", "classes"}  # fmt: skip
     assert [entry["step"] for entry in done.summary["funnel"]] == ["documents", *steps(PrepareConfig())]
     rows = [entry["rows"] for entry in done.summary["funnel"]]
     removed = [entry["removed"] for entry in done.summary["funnel"]]

@@ -14,7 +14,7 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,7 +38,7 @@ class Row:
     """
 
     __slots__ = ("_ids", "_metadata", "_text", "cluster", "group", "id", "key", "label", "labels", "language", "pair",
-                 "place", "source", "spans", "split", "texts", "value")  # fmt: skip
+                 "place", "source", "spans", "split", "texts", "time", "value")  # fmt: skip
 
     def __init__(
         self, id: str, source: str, text: str | None = None, language: str = "", group: str = "",
@@ -54,6 +54,7 @@ class Row:
         self.key = ""  # digest of the folded text; equal for exact duplicates
         self.cluster = cluster  # id of the first row of the duplicate cluster
         self.split = split
+        self.time = ""  # as the data writes it
         self.texts: Texts | None = None
         self.place = -1  # in `texts`
         self._text, self._metadata = text, metadata  # only while there is no place
@@ -132,7 +133,10 @@ class Flow:
     conflicts: list[dict[str, Any]] = field(default_factory=list)  # with the row in place of its text
     duplicates: dict[str, dict[str, Any]] = field(default_factory=dict)  # by the id of the later row
     near: Iterable[tuple[str, str, float]] = ()  # keys of earlier and later text, similarity
-    split_by: str = ""  # group, stratified or column
+    split_by: str = ""  # group, stratified, time or column
+    overlaps: list[dict[str, Any]] = field(default_factory=list)  # passages shared with evaluation texts
+    leaks: dict[str, Any] = field(default_factory=dict)  # what the splits share
+    embed: Callable[[Sequence[str]], Any] | None = None  # texts -> vectors (n, C), of the base model
 
     @property
     def profile(self) -> Any:

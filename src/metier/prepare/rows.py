@@ -111,12 +111,12 @@ class Rows:
             batch = shard.read()
             place = len(texts.text)
             texts.extend(batch)
-            columns = (batch[name].to_pylist() for name in ("id", "source", "language", "group", "key"))
-            for id, source, language, group, key in zip(*columns, strict=True):
+            columns = (batch[name].to_pylist() for name in ("id", "source", "language", "group", "time", "key"))
+            for id, source, language, group, time, key in zip(*columns, strict=True):
                 group = group.strip()
                 row = before.get(id) or Row(id, source)
                 row.language, row.group = sys.intern(language), "" if group in NO_GROUP else sys.intern(group)
-                row.texts, row.place, row.key = texts, place, key
+                row.texts, row.place, row.key, row.time = texts, place, key, time
                 rows.append(row)
                 place += 1
         return rows

@@ -73,7 +73,8 @@ def shingle(texts: Sequence[str]) -> Shingles:
     """All shingles of a block of texts, repeats included."""
     codes, lengths = fold(texts)
     total, ends = len(codes), np.cumsum(lengths)
-    unspaced = np.zeros(0, bool) if codes.dtype == np.uint8 else _kinds()[codes] & UNSPACED > 0
+    alone = unspaced(codes)
+    narrowed = bool(alone.any())
     left = np.repeat(ends, lengths) - np.arange(total)  # characters from here to the end of the text
     padded = np.zeros(total + LATIN_WIDTH, np.uint64)
     padded[:total] = codes
@@ -82,17 +83,22 @@ def shingle(texts: Sequence[str]) -> Shingles:
     for k in range(1, LATIN_WIDTH):
         value *= _GOLDEN
         value += padded[k : k + total]
-        if k + 1 == HAN_WIDTH and unspaced.any():
+        if k + 1 == HAN_WIDTH and narrowed:
             narrow = value + _GOLDEN
     whole = left >= LATIN_WIDTH
-    if unspaced.any():
-        value = np.where(unspaced, narrow, value)
-        whole = np.where(unspaced, left >= HAN_WIDTH, whole)
+    if narrowed:
+        value = np.where(alone, narrow, value)
+        whole = np.where(alone, left >= HAN_WIDTH, whole)
     counted = np.concatenate([[0], np.cumsum(whole)])
     sizes = np.diff(counted[np.concatenate([[0], ends])])
     mixed = mix(padded[:total] + left.astype(np.uint64) * _GOLDEN)
     names = _sums(mixed, lengths)
     return Shingles(mix(value[whole]), sizes, names)
+
+
+def unspaced(codes: Array) -> Array:
+    """Whether folded characters belong to a script that writes no spaces between words, bool (codes,)."""
+    return np.zeros(len(codes), bool) if codes.dtype == np.uint8 else _kinds()[codes] & UNSPACED > 0
 
 
 def blocks(texts: Sequence[str], first: int = 0) -> Iterator[tuple[int, list[str]]]:

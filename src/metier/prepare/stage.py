@@ -1,8 +1,8 @@
 """The prepare stage: documents in, examples with a split out, and an account of everything in between.
 
 Purpose: run the operations in their order, print the funnel, write examples.parquet, rejected.parquet,
-conflicts.parquet, duplicates.parquet and, if operations list what they changed in texts, changes.parquet, and return
-the summary that later stages and the report read.
+conflicts.parquet, duplicates.parquet, overlaps.parquet, leaks.json and, if operations list what they changed in texts,
+changes.parquet, and return the summary that later stages and the report read.
 The order bears meaning: texts are repaired before they are compared; labels are read before duplicates are folded,
 because only duplicates that agree are folded; an official test set is known before anything may be removed from it;
 rare labels are counted after folding.
@@ -25,6 +25,7 @@ from metier.console import Console
 from metier.engines.config import EngineConfig
 from metier.errors import UserError
 from metier.prepare.config import PrepareConfig
+from metier.prepare.decontaminate import OVERLAPS
 from metier.prepare.flow import SPLITS, Flow
 from metier.prepare.operation import TextOperation
 from metier.prepare.rows import Rows, something_left
@@ -32,16 +33,17 @@ from metier.train.config import TaskConfig
 
 TEXT_STEPS = ("normalize", "language", "boilerplate", "quality", "correct", "deidentify", "select", "chunk",
               "comprehend", "synthesize")  # fmt: skip
-ROW_STEPS = ("task", "official", "duplicates", "conflicts", "leaks", "fold", "labels", "split")
+ROW_STEPS = ("task", "official", "duplicates", "conflicts", "leaks", "fold", "labels", "split", "derived",
+             "decontaminate", "mix")  # fmt: skip
 MAKERS = ("comprehend", "synthesize")  # operations that make examples out of documents; `derived` follows them
-STEPS = (*TEXT_STEPS, *ROW_STEPS, "derived")
+STEPS = (*TEXT_STEPS, *ROW_STEPS)
 
 BATCH = 2048  # rows written at once
 CONFLICTS = pa.schema([(name, pa.string()) for name in ("cluster", "id", "source", "label", "text", "kind")])
 DUPLICATES = pa.schema(
     [
         ("cluster", pa.string()),
-        ("kind", pa.string()),  # exact or near
+        ("kind", pa.string()),  # exact, near or semantic
         ("kept_id", pa.string()),  # the row it was folded into, or the first row that it repeats
         ("id", pa.string()),
         ("source", pa.string()),
@@ -98,8 +100,9 @@ def steps(config: PrepareConfig) -> list[str]:
         raise UserError(f"the operation '{taken[0]}' runs anyway", "prepare.operations", "leave it out of the list")
     known = set(registry.names("operation"))
     ours = [name for name in TEXT_STEPS if name in known and registry.lookup("operation", name).wanted(config)]
-    derived = ("derived",) if any(name in MAKERS for name in ours) else ()
-    return [ours[0], *config.operations, *ours[1:], *ROW_STEPS, *derived]
+    made = any(name in MAKERS for name in ours)
+    rows = [name for name in ROW_STEPS if made or name != "derived"]
+    return [ours[0], *config.operations, *ours[1:], *rows]
 
 
 def _write(flow: Flow, out: Path) -> None:
@@ -123,6 +126,8 @@ def _write(flow: Flow, out: Path) -> None:
             listed = [{**entry, "text": entry["row"].text} for entry in flow.conflicts[start : start + BATCH]]
             conflicts.write(tables.table(listed, CONFLICTS))
     tables.write(tables.table(flow.duplicates.values(), DUPLICATES), out / "duplicates.parquet")
+    tables.write(tables.table(flow.overlaps, OVERLAPS), out / "overlaps.parquet")
+    tables.write_json(flow.leaks, out / "leaks.json")
 
 
 def _summary(flow: Flow) -> dict[str, Any]:
@@ -141,7 +146,9 @@ def _summary(flow: Flow) -> dict[str, Any]:
         "groups": len({row.group for row in flow.rows if row.group}),
         "languages": dict(sorted(Counter(row.language for row in flow.rows).items())),
         "conflicts": len(flow.conflicts),
-        "duplicates": {"exact": kinds["exact"], "near": kinds["near"]},
+        "duplicates": {"exact": kinds["exact"], "near": kinds["near"]}
+        | ({"semantic": kinds["semantic"]} if flow.config.dedup.semantic.enabled else {}),
+        "leaks": flow.leaks,
         "warnings": flow.warnings,
         "classes": names,
     }
