@@ -177,6 +177,10 @@ def test_what_one_operation_learns_of_all_shards_reaches_each(tmp_path: Path, do
     assert not list(done[0].folder.glob("*.rows"))  # the corpus lies on the disk once
     seen.clear()
     assert texts(run(["normalize", "test-longest", "language"], tmp_path)) == found and seen == []
+    empty = [document(n, " ") for n in range(3)]
+    tables.write(tables.table(empty, tables.DOCUMENTS), tmp_path / "documents.parquet")
+    (nothing,) = passes.steps(run(["normalize", "test-longest", "language"], tmp_path))  # what follows is not asked
+    assert (nothing.name, nothing.rows, nothing.removed) == ("normalize", 0, 3)
 
 
 def test_a_failing_operation_names_the_document_and_finished_shards_stay(tmp_path: Path, door: Any) -> None:

@@ -99,6 +99,8 @@ def run(
         if made.names or last:
             current = made.shards
         done.append(made)
+        if not any(shard.rows for shard in current):
+            return done  # nothing is left to learn from; the caller tells why
         for earlier in done[:-1]:  # its rows were read for the last time
             if current is made.shards:
                 for path in earlier.folder.glob("*.rows"):
@@ -106,7 +108,7 @@ def run(
         if observer:
             operation: TextOperation = registry.lookup("operation", observer)
             assert operation.conclude is not None
-            observed = [unpack(account["observed"]) for account in made.accounts()]
+            observed = [unpack(account["observed"]) for account in made.accounts() if account["observed"]]
             knowledge = operation.conclude(observed, settings)
     return done
 
@@ -142,13 +144,14 @@ def work(plan: Plan, shard: Shard) -> bytes:
     knowledge = plan.knowledge
     for name in plan.names:
         operation: TextOperation = registry.lookup("operation", name)
-        before, result = batch.num_rows, _apply(operation, batch, plan.settings, knowledge)
+        before = batch.num_rows
+        result = _apply(operation, batch, plan.settings, knowledge) if before else Result(batch)
         batch, knowledge = result.batch, None
         removed = len(result.rejected)
         account["steps"].append((batch.num_rows, removed, batch.num_rows + removed - before, result.counts))
         account["rejected"].append(pack(tables.table(result.rejected, tables.REJECTED)) if removed else b"")
         account["changes"].append(pack(tables.table(result.changes, CHANGES)) if result.changes else b"")
-    if plan.observer:
+    if plan.observer and batch.num_rows:
         observing: TextOperation = registry.lookup("operation", plan.observer)
         assert observing.observe is not None
         try:
