@@ -9,7 +9,7 @@ from email.message import EmailMessage
 
 import pytest
 
-from metier.collect import html, mail, pdf, readers
+from metier.collect import html, hyphens, mail, readers
 from metier.collect.reading import Options, Piece, Reading, Unreadable
 
 from . import samples
@@ -135,10 +135,14 @@ def test_pdf_pages_and_running_lines() -> None:
     assert "confidential" not in piece.text and piece.text.count("Body ") == 5
 
 
-def test_pdf_hyphenation() -> None:
-    assert pdf.tidy("the agree-\nment of long-\nterm and 2020-\n2021, wei\ufffe\nter") == (
-        "the agreement of long-term and 2020-\n2021, weiter"
-    )
+def test_words_cut_at_a_line_end() -> None:
+    (page,) = hyphens.tidy(["the agree-\nment of long-\nterm and 2020-\n2021, wei\ufffe\nter, 12\ufffe14"])
+    assert page == "the agreement of long-term and 2020-\n2021, weiter, 12-14"
+    known = [
+        "a royalty on free air, non-compete and network",
+        "royalty\ufffefree, Non\ufffeCompete, net\ufffework, so\u00ad\nlid",
+    ]
+    assert hyphens.tidy(known)[1] == "royalty-free, Non-Compete, network, solid"
 
 
 def test_bad_pdfs() -> None:

@@ -14,15 +14,12 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from metier.collect import ocr, pdf_page, running
+from metier.collect import hyphens, ocr, pdf_page, running
 from metier.collect.accounts import Account, describes
 from metier.collect.reading import Options, Piece, Reading, Refusal, Unreadable
 from metier.errors import need
 from metier.registry import register
 
-_LEFT_HALVES = """non self co pre post anti sub long short third well high low half full part ex cross in on off up out
-two three"""
-COMPOUND = frozenset(_LEFT_HALVES.split())  # they usually keep their hyphen
 MAX_DEPTH = 3  # files inside files
 XFA = 2  # pdfium's number for a form whose pages only say "please wait"
 
@@ -95,7 +92,7 @@ def read(data: bytes, name: str, options: Options) -> Reading:
         raise Unreadable("empty", "the file has 0 bytes")
     found, information, attached = _opened(data, options)
     reading = Reading(refused=found.refused)
-    tidied = [tidy(page) for page in found.pages]
+    tidied = hyphens.tidy(found.pages)
     pages, removed = (tidied, []) if options.keep_running else running.strip(tidied)
     parts = [page.strip("\n ") for page in pages]
     parts += [f"[field] {line}" for line in found.fields] + [f"[comment] {line}" for line in found.comments]
@@ -243,24 +240,6 @@ def _file(label: str, data: bytes, options: Options, reading: Reading) -> str:
         return ""
     reading.refused += [Refusal(f"{part}{item.part}", item.reason, item.detail) for item in found.refused]
     return "\n\n".join(piece.text for piece in found.pieces)
-
-
-def tidy(page: str) -> str:
-    """Line ends, soft hyphens and hyphenated line ends of one page repaired."""
-    page = page.replace("\r\n", "\n").replace("\r", "\n").replace("\u00a0", " ")
-    # pdfium marks the hyphen at a line end as U+FFFE (older builds U+0002): the word goes on.
-    page = re.sub("[\ufffe\x02]\n?", "", page)
-    page = re.sub(r"(?<=[^\W\d_])(?:\u00ad|-)\n(?=[a-zà-ÿ])", _join, page)
-    page = re.sub("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]", "", page)
-    return "\n".join(line.rstrip() for line in page.split("\n"))
-
-
-def _join(match: re.Match[str]) -> str:
-    """ "agree-\\nment" is one word; "long-\\nterm" keeps its hyphen when the left part stands alone elsewhere."""
-    before = re.search(r"[^\W\d_]+$", match.string[: match.start()])
-    word = before.group() if before else ""
-    compound = word.lower() in COMPOUND
-    return "-" if compound and "\u00ad" not in match.group() else ""
 
 
 def _created(information: dict[str, str]) -> str:
