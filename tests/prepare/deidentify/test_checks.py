@@ -45,7 +45,7 @@ def test_one_changed_digit_is_noticed(check: Callable[[str], bool], number: str)
     place = next(index for index in range(len(number) // 2 - 1, 0, -1) if number[index].isdigit())
     wrong = [number[:place] + digit + number[place + 1 :] for digit in "0123456789" if digit != number[place]]
     noticed = sum(not check(other) for other in wrong)
-    assert noticed >= 8
+    assert noticed >= (4 if check is checks.taiwan_id else 8)  # its weight 5 does not see a difference of 2
 
 
 @given(st.text("0123456789", min_size=11, max_size=18))
@@ -65,7 +65,9 @@ def test_iban_digits_make_an_iban(account: str) -> None:
     assert checks.iban(number) and checks.mod97(number) == 1
 
 
-@pytest.mark.parametrize("number", ["990105194912310021", "11010519491331002X", "110105194912310021", "00000000000000000X"])
+@pytest.mark.parametrize(
+    "number", ["990105194912310021", "11010519491331002X", "110105194912310021", "00000000000000000X"]
+)
 def test_a_resident_id_needs_a_province_a_date_and_its_digit(number: str) -> None:
     assert not checks.resident_id(number)
 

@@ -31,6 +31,11 @@ def _as_long_as_a_number(number: str) -> bool:
     return 6 <= len(re.split("[XE]", number)[0]) <= 15
 
 
+def _with_trunk(number: str) -> bool:
+    """9 to 12 digits without the extension, the trunk prefix 0 among them."""
+    return 9 <= len(re.split("[XE]", number)[0]) <= 12
+
+
 RULES = (
     rule("national_id", "SSN or ITIN",
         r"(?<![0-9A-Za-z.-]) \d{3} - \d{2} - \d{4} (?! [0-9A-Za-z] | -\d )",
@@ -70,33 +75,34 @@ RULES = (
     rule("phone", "NANP",
         rf"""(?<![0-9A-Za-z.]) (?: (?: \+ | 00 )? 1 [-. ]? )? (?: \(\d{{3}}\) [-. ]? | \d{{3}} [-. ] ) \d{{3}}
              [-.] \d{{4}}{_EXTENSION}{_END}""",
-        at="sign", runs=(1, 3), then="-. )(", weight=SHAPE + 2),
+        at="sign", runs=(1, 3), then="-. )(", weight=SHAPE + 6),
     rule("phone", "NANP with spaces",
         rf"""(?<![0-9A-Za-z.]) (?: \+? 1 [- ] )? (?: \([2-9]\d{{2}}\) [ ]? | [2-9]\d{{2}} [ ] ) [2-9]\d{{2}} [ ]
              \d{{4}}{_EXTENSION}{_END}""",
-        at="sign", runs=(1, 3), then=" )-", weight=SHAPE),
+        at="sign", runs=(1, 3), then=" )-", weight=SHAPE + 6),
     rule("phone", "seven digits",
         rf"(?<![0-9A-Za-z.,/-]) [2-9]\d{{2}} - \d{{2}}(?!00)\d{{2}}{_EXTENSION}{_END}",
         at="sign", runs=(3, 3), then="-", guarded=True, weight=CONTEXT - 5),
     rule("phone", "international",
         rf"""(?<![0-9A-Za-z.,]) (?: \+ | 00 ) [1-9]\d{{0,2}} [-. ]? (?: \(0?\d{{0,4}}\) [-. ]? )? \d{{1,5}} (?:
              [-. ]? \d{{2,4}} ){{1,5}}{_EXTENSION}{_END}""",
-        at="sign", runs=(1, 17), weight=SHAPE + 1),
+        at="sign", runs=(1, 17), weight=SHAPE + 6),
     rule("phone", "area in brackets",
         rf"""(?<![0-9A-Za-z.]) \( (?: \+? \d{{2,5}} \) [ -]? \d{{3,4}} - \d{{2,4}} | 0\d{{1,4}} \) [ -]? \d{{2,4}}
              (?: [ -] \d{{2,4}} ){{1,2}} ){_EXTENSION}{_END}""",
-        at="sign", runs=(2, 5), then=")", weight=SHAPE),
+        at="sign", runs=(2, 5), then=")", weight=SHAPE + 6),
     rule("phone", "trunk zero",
         rf"(?<![0-9A-Za-z.,-]) 0\d{{1,4}} (?P<s>[ -]) \d{{2,4}} (?: (?P=s) \d{{2,4}} ){{1,3}}{_EXTENSION}{_END}",
-        runs=(2, 5), then=" -", check=lambda number: 9 <= len(number.split("X")[0]) <= 12, weight=SHAPE),
+        runs=(2, 5), then=" -", check=_with_trunk, weight=SHAPE + 6),
     rule("phone", "trunk zero, two groups",
         rf"(?<![0-9A-Za-z.,-]) 0\d{{2,5}} [ -] \d{{5,8}}{_EXTENSION}{_END}",
-        runs=(3, 6), then=" -", check=lambda number: 9 <= len(number.split("X")[0]) <= 12, guarded=True, weight=SHAPE),
+        runs=(3, 6), then=" -", check=_with_trunk, guarded=True, weight=SHAPE + 6),
     rule("phone", "pairs",
         rf"(?<![0-9A-Za-z.,-]) 0\d (?P<s>[ .-]) \d\d (?P=s) \d\d (?P=s) \d\d (?P=s) \d\d{_END}",
-        runs=(2, 2), then=" .-", weight=SHAPE + 2),
+        runs=(2, 2), then=" .-", weight=SHAPE + 6),
     rule("phone", "by context",
-        rf"""(?<![0-9A-Za-z.]) (?! \(? (?:19|20)\d\d [ ]? [-/] [ ]? (?:19|20)?\d\d (?!\d) ) \+? \(? \+? \d{{1,5}} \)?
-             (?: [-. /]{{0,2}} \(? \d{{1,5}} \)? ){{1,6}}{_EXTENSION}(?! [0-9] | [A-Za-z]{{2}} | [.,-]\d )""",
-        at="sign", runs=(1, 15), check=_as_long_as_a_number, context=True, weight=LABELLED - 3),
+        rf"""(?<![0-9A-Za-z.]) (?! \(? (?:19|20)\d\d [ ]? [-/] [ ]? (?:19|20)?\d\d (?!\d) )
+             (?: \( \+? \d{{1,5}} \) | \+? \d{{1,5}} ) (?: [-. /]{{0,2}} (?: \( \d{{1,5}} \) | \d{{1,5}} ) ){{1,6}}
+             {_EXTENSION}(?! [0-9] | [A-Za-z]{{2}} | [.,-]\d )""",
+        at="sign", runs=(1, 15), check=_as_long_as_a_number, context=True, weight=SHAPE + 6),
 )  # fmt: skip

@@ -24,10 +24,12 @@ _ALNUM = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWX
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 # The value beside a label that has no shape of its own: letters and digits, groups only of digits.
 _VALUE = re.compile(r"[A-Za-z0-9]{1,40}(?:[-_/.][A-Za-z0-9]{1,40}|[ ][0-9]{2,40}(?![0-9]*[-/.年月:])){0,6}")
+_OTHERWISE = {"sign": "digit", "pair": "token"}  # where a rule begins that does not begin there
 _VALUED = frozenset({
     "passport", "permit", "driving_licence", "licence", "national_id", "tax_id", "company_id", "medical_record",
     "insurance", "account", "person_number", "plate", "case_number", "social",
 })  # fmt: skip
+_PLAIN_PHONE = re.compile("[0-9]{6,15}(?![0-9A-Za-z])")
 _YEAR = re.compile("(?:19|20)[0-9]{2}")
 _POSTCODE = re.compile(r"[A-Za-z]{0,2}[0-9][0-9A-Za-z]{1,9}(?:[ -][0-9][0-9A-Za-z]{1,3})?")
 _USERNAME = re.compile(r"(?<![A-Za-z])(?:[Uu]ser ?[Nn]ame|[Ll]ogin|[Hh]andle|[Ss]creen name|[Ss]kype|[Tt]elegram"
@@ -108,8 +110,8 @@ def _at_digits(view: str, place: int, size: int, token: int, fresh: bool) -> Ite
         if start < 0:
             continue
         found = rule.pattern.match(view, start)
-        if found is None and rule.at == "sign" and start < place:
-            found = rule.pattern.match(view, place)  # (1-888-463-6332): the bracket is not the number's
+        if found is None and start < starts.get(_OTHERWISE.get(rule.at, ""), -1):
+            found = rule.pattern.match(view, starts[_OTHERWISE[rule.at]])  # the bracket or word is not the number's
         if found is None:
             continue
         begin, end = found.span("v") if "v" in rule.pattern.groupindex else found.span()
@@ -126,14 +128,23 @@ def _at_digits(view: str, place: int, size: int, token: int, fresh: bool) -> Ite
     if fresh and place - token <= 8 and (size > 2 or place > token or following in "-_/. "):
         lead = _lead(view, token)
         span = _labelled(view, lead, Surrounding(view, lead) if lead < token else around)
-        if span is None and place > token:  # MRN123456: the label is part of the token
-            span = _labelled(view, place, Surrounding(view, place))
+        if span is None and place > token:
+            span = _glued(view, place)
         if span:
             yield span
 
 
 def _named(rule: Rule, around: Surrounding, end: int) -> bool:
     return around.phone(end) if rule.kind == "phone" else around.kind == rule.kind
+
+
+def _glued(view: str, place: int) -> Span | None:
+    """A number whose label is part of its token: MRN123456, tel13800138000."""
+    around = Surrounding(view, place)
+    if around.kind != "phone":
+        return _labelled(view, place, around)
+    found = _PLAIN_PHONE.match(view, place)
+    return Span(*found.span(), "phone", "phone by label", LABELLED) if found else None
 
 
 def _labelled(view: str, token: int, around: Surrounding) -> Span | None:

@@ -79,7 +79,9 @@ class Shift:
             "b": moved.day if month_first else moved.month,
         }
         padded = any(found.groupdict().get(name, "") and found[name].startswith("0") for name in "mdab")
-        padded = padded or all(len(found[name]) == 2 for name in "mdab" if found.groupdict().get(name))
+        padded = padded or (
+            "s" in found.groupdict() and "a" not in found.groupdict() and len(found["m"] + found["d"]) == 4
+        )
         out, at = "", 0
         for name in sorted((name for name in values if found.groupdict().get(name)), key=found.start):
             start, end = found.span(name)

@@ -61,7 +61,7 @@ def _ends(name: str) -> tuple[str, str]:
 
 def _chinese(key: bytes, name: str) -> str:
     surnames = words("surnames_zh")
-    size = 2 if name[:2] in surnames else 1
+    size = 2 if len(name) > 1 and name[:2] in surnames else 1
     surname, given = name[:size], name[size:]
     pool = [word for word in surnames if len(word) == size and word != surname][:COMMON]
     out = Stream(key, "surname", surname).pick(pool)
