@@ -156,12 +156,12 @@ def test_a_missing_word_in_many_cells_is_told(stage: Any, number: int, warned: b
 
 def test_a_relation_needs_both_marks(stage: Any) -> None:
     texts = [f"<< drug {i} >> {word} [[ protein {i} ]]" for i in range(12) for word in ("blocks", "raises")]
-    documents = [document(i, text, text.split()[3]) for i, text in enumerate(texts)]
+    documents = [document(i, text, text.split()[4]) for i, text in enumerate(texts)]
     documents += [document(90, "drug blocks [[ protein ]]", "blocks"), document(91, "no mark at all", "raises")]
     done = stage(documents, task=TaskConfig(name="relate"))
     assert len(done.examples) == 24 and done.reasons() == {"no marked spans": 2}
     assert "<< first >>" in done.rejected[0]["detail"]
     other = TaskConfig(name="relate", markers=("<a>", "</a>", "<b>", "</b>"))
     named = [document(i, text.replace("<<", "<a>").replace(">>", "</a>").replace("[[", "<b>").replace("]]", "</b>"),
-                      text.split()[3]) for i, text in enumerate(texts)]  # fmt: skip
+                      text.split()[4]) for i, text in enumerate(texts)]  # fmt: skip
     assert len(stage(named, task=other).examples) == 24
