@@ -18,7 +18,17 @@ PACKAGE = Path(metier.__file__).parent
 FILES = sorted(path for path in PACKAGE.rglob("*.py"))
 NAMES = [path.relative_to(PACKAGE).as_posix() for path in FILES]
 FILE_LINES, FUNCTION_LINES, PARAMETERS = 400, 80, 10  # aim for 60 lines and 7 parameters
-UPPER = ("cli", "report", "studio", "serve", "run", "runs", "drafting", "prediction")  # what stages may not know
+UPPER = (
+    "cli",
+    "report",
+    "studio",
+    "serve",
+    "run",
+    "runs",
+    "drafting",
+    "prediction",
+    "inspection",
+)  # what stages may not know
 STAGES = ("collect", "prepare", "train", "evaluate")
 LOWEST = ("errors", "config", "tables", "registry", "console", "artifact")
 

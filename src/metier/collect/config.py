@@ -63,6 +63,17 @@ class IndexConfig(Section):
         return _checked(value, tuple(role for role in ROLES if role != "text"))
 
 
+class MailConfig(Section):
+    """What becomes of the parts of a mail that its sender did not write for it."""
+
+    quoted: Literal["keep", "remove"] = "keep"
+    """Quoted earlier mails: kept and marked in the metadata, or removed and counted. Forwarded mails always stay."""
+    signatures: Literal["keep", "remove"] = "keep"
+    """Signatures and disclaimers: kept and marked, or removed and counted."""
+    thread_groups: bool = False
+    """Whether mails of one thread are one group, so that no split parts them."""
+
+
 class CollectConfig(Section):
     """Which documents, and how they are read."""
 
@@ -74,11 +85,17 @@ class CollectConfig(Section):
     """File or folder names (globs) that are left out; each is counted in the rejected table."""
     attachments: bool = True
     """Read a mail's attachments; their text is added to the message."""
+    mail: MailConfig = MailConfig()
+    """Quotations, signatures and threads of mails."""
     max_file_bytes: int = Field(default=512 * 1024 * 1024, gt=0)
-    """Bytes; a larger file is rejected with its size."""
+    """Bytes; a larger file, or member of an archive, is rejected with its size."""
+    max_archive_bytes: int = Field(default=8 * 1024**3, gt=0)
+    """Bytes that one file may unpack in all, archives inside archives included; members beyond that are rejected."""
+    max_memory_per_file: int = Field(default=4 * 1024**3, ge=0)
+    """Bytes that a process may take to read one file before the file is rejected ("out of memory"); 0: no limit."""
     max_seconds_per_file: float = Field(300.0, gt=0)
-    """Seconds; a file on which a parser hangs is rejected after that time ("timed out"); the next run
-    tries it again."""
+    """Seconds; a file (or member of an archive) on which a parser hangs is rejected after that time ("timed out"); the
+    next run tries it again."""
     workers: int = execution(0, ge=0)
     """Processes that read files; 0: one for each processor."""
 

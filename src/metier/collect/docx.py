@@ -16,6 +16,7 @@ import zlib
 from collections import Counter
 from typing import Any
 
+from metier.collect.accounts import Account, describes
 from metier.collect.reading import Options, Piece, Reading, Unreadable
 from metier.errors import need
 from metier.registry import register
@@ -34,6 +35,36 @@ EXTRAS = (
 
 
 @register("reader", "docx")
+@describes(
+    "docx",
+    Account(
+        title="Word documents",
+        takes=("docx", "docm"),
+        kept=("paragraphs, lists and tables in order", "text boxes", "the title"),
+        marked={
+            "tracked deletions": "`[deleted: ...]`, moved text `[moved away: ...]`",
+            "tracked insertions": "as text, counted",
+            "hidden text": "`[hidden: ...]`",
+            "headers, footers, notes, comments": "at the end, under `[header]`, `[footer]`, `[footnote]`, "
+            "`[endnote]`, `[comment]`",
+        },
+        counted={
+            "insertions, deletions, hidden_runs, tables": "how many",
+            "headers, footers, footnotes, endnotes, comments": "parts that hold some",
+            "pictures, charts, diagrams, objects": "seen, not read",
+            "created": "date of the file",
+        },
+        refused={
+            "empty": "no text in it",
+            "encrypted": "it needs a password",
+            "damaged": "not a package, or its XML is broken",
+            "too large": "a part would unpack beyond the limits (a zip bomb)",
+        },
+        lost=("numbers of list items",),
+        libraries=("lxml",),
+        extra="documents",
+    ),
+)
 def read(data: bytes, name: str, options: Options) -> Reading:
     """One document. Unreadable: empty, damaged, encrypted, too large (zip bomb)."""
     if not data:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from metier.collect.accounts import Account, describes
 from metier.collect.encoding import decode, known
 from metier.collect.reading import Options, Piece, Reading, Unreadable
 from metier.errors import need
@@ -33,6 +34,31 @@ SITE = re.compile(r"\b(nav|navbar|menu|footer|sidebar|cookie|breadcrumb|导航|�
 
 
 @register("reader", "html")
+@describes(
+    "html",
+    Account(
+        title="Web pages",
+        takes=("html", "htm", "xhtml", "shtml"),
+        kept=(
+            "the article where navigation stands around it, else everything visible",
+            "tables, lists and headings, each cell and item in its own place",
+            "the title",
+        ),
+        counted={
+            "encoding": "which encoding was found or named",
+            "extraction": "`article` or `whole page`",
+            "undecodable_bytes": "damaged bytes that were left out; also a warning",
+        },
+        refused={"empty": "no visible text", "undecodable": "no encoding gives plausible text"},
+        lost=(
+            "navigation, comments of readers and related links around an article",
+            "text that a script would draw",
+            "what the page hides",
+        ),
+        libraries=("trafilatura", "lxml"),
+        extra="documents",
+    ),
+)
 def read(data: bytes, name: str, options: Options) -> Reading:
     """One document with the main text. Unreadable: empty, undecodable."""
     text, encoding, damaged = decode_html(data, options.encoding, options.declared)

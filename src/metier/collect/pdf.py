@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from typing import Any
 
+from metier.collect.accounts import Account, describes
 from metier.collect.reading import Options, Piece, Reading, Unreadable
 from metier.errors import need
 from metier.registry import register
@@ -25,6 +26,31 @@ MIN_PAGES = 4  # fewer pages give no evidence of repetition
 
 
 @register("reader", "pdf")
+@describes(
+    "pdf",
+    Account(
+        title="PDF",
+        takes=("pdf",),
+        kept=("the text layer, page by page, with words joined that were hyphenated at a line end", "the title"),
+        counted={
+            "pages": "how many pages",
+            "pages_without_text": "pages without a text layer; also a warning",
+            "pages_damaged": "pages that could not be read; also a warning",
+            "running_lines_removed": "running headers, footers and page numbers taken out of the text",
+            "unreadable_characters": "characters without a Unicode value in the fonts; also a warning",
+            "created": "date of the file",
+        },
+        refused={
+            "empty": "0 bytes",
+            "encrypted": "it needs a password",
+            "damaged": "no page can be read",
+            "no text layer": "pictures of pages only",
+        },
+        lost=("values of form fields", "embedded files"),
+        libraries=("pypdfium2",),
+        extra="documents",
+    ),
+)
 def read(data: bytes, name: str, options: Options) -> Reading:
     """One document. Unreadable: empty, encrypted, damaged, no text layer."""
     if not data:

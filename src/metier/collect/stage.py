@@ -20,7 +20,7 @@ from metier import registry, tables
 from metier.collect import index as register_index
 from metier.collect.config import CollectConfig
 from metier.collect.inputs import Input, Inputs, find_inputs, identity
-from metier.collect.reading import Options, Piece, Reading, Unreadable
+from metier.collect.reading import Budget, Options, Piece, Reading, Unreadable
 from metier.collect.workers import PASSING, Outcome, Task, read_all
 from metier.console import Console
 from metier.errors import UserError
@@ -99,13 +99,15 @@ def _read(config: CollectConfig, inputs: Inputs, console: Console) -> list[Readi
         source = config.sources[item.source]
         options = Options(
             columns=dict(source.columns), encoding=source.encoding, delimiter=source.delimiter, reader=source.reader,
-            attachments=config.attachments, max_bytes=config.max_file_bytes,
+            attachments=config.attachments, max_bytes=config.max_file_bytes, exclude=config.exclude,
+            quoted=config.mail.quoted, signatures=config.mail.signatures, thread_groups=config.mail.thread_groups,
+            budget=Budget(config.max_archive_bytes),
         )  # fmt: skip
         tasks.append(Task(number, os.fspath(item.path), item.name, item.sha256, options, item.size, modules))
     with console.progress("reading", total=len(inputs.files), unit="files") as meter:
         meter.advance(len(outcomes))
         mistakes: dict[int, UserError] = {}
-        for number, outcome in read_all(tasks, config.workers, config.max_seconds_per_file):
+        for number, outcome in read_all(tasks, config.workers, config.max_seconds_per_file, config.max_memory_per_file):
             _keep(number, outcome, outcomes, mistakes)
             meter.advance(1)
             if mistakes:
@@ -134,8 +136,9 @@ def _labels(files: Sequence[Input]) -> dict[tuple[int, str], str]:
 def _document(piece: Piece, item: Input, label: str, config: CollectConfig) -> dict[str, Any]:
     source = config.sources[item.source]
     metadata = dict(piece.metadata)
-    if source.label_from == "folder" and "/" in item.name:
-        metadata["label"] = item.name.split("/")[-2]
+    path = f"{item.name}/{metadata['member']}" if "member" in metadata else item.name
+    if source.label_from == "folder" and "/" in path:
+        metadata["label"] = path.split("/")[-2]
     if source.split:
         metadata["split"] = source.split
     text, place = _clean(piece.text), _clean(label + piece.part)
