@@ -85,8 +85,10 @@ def test_token_types_reach_the_model(family, base, tmp_path):
              Item(((2, 6, 3, 10, 3),), ((0, 0, 0, 1, 1),))]  # fmt: skip
     with torch.no_grad():
         found = network(items)
-        expected = torch.cat([plain(input_ids=torch.tensor([ids]), token_type_ids=torch.tensor([kinds])).logits
-                              for item in items for ids, kinds in zip(item.windows, item.types, strict=True)])  # fmt: skip
+        expected = torch.cat([
+            plain(input_ids=torch.tensor([ids]), token_type_ids=torch.tensor([kinds])).logits
+            for item in items for ids, kinds in zip(item.windows, item.types, strict=True)
+        ])  # fmt: skip
     torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-4)
 
 

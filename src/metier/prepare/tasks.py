@@ -43,6 +43,8 @@ def examples(flow: Flow) -> str:
             f"choose a task that learns from one of: {', '.join(READERS)}",
         )  # fmt: skip
     before = len(flow.rows)
+    if (refuses := flow.profile.refuses) is not None:
+        flow.reject(lambda row: refuses(row.text))
     if flow.task.pair:
         flow.reject(_read_pair)
     note = READERS[answer](flow)

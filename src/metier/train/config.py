@@ -15,7 +15,7 @@ class TaskConfig(Section):
     """What the model is asked to do. In a recipe `task: classify` is short for `task: {name: classify}`."""
 
     name: str = "classify"
-    """Name behind the door `task`: classify, score or tag."""
+    """Name behind the door `task`: classify, score, tag or relate."""
     multi_label: bool = False
     """classify: any number of labels a text; the label column then holds several, see `label_separator`."""
     label_separator: str = "|"
@@ -28,6 +28,8 @@ class TaskConfig(Section):
     sub_tokens: Literal["first", "mean"] = "first"
     """tag: what answers for a word of several tokens: its first token, or the mean over them. Measured on the
     validation splits of NCBI-disease and BC5CDR with MiniLM, see benchmarks/results/tasks.md."""
+    markers: tuple[str, str, str, str] = ("<<", ">>", "[[", "]]")
+    """relate: what stands before and after the first marked stretch of a text, and before and after the second."""
     label_names: dict[str, str] = Field(default_factory=dict)
     """classify: label -> words for it, used by the zero-shot comparison and the report; default: the label itself."""
 

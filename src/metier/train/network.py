@@ -4,7 +4,8 @@ Purpose: run a backbone over flattened rows and a head over its hidden states. H
 `tokens` and `answers` are the parts of the model's `AutoModelForSequenceClassification`, `...TokenClassification` and
 `...QuestionAnswering` class, saved in its layout so that plain Transformers loads them; `mean` is a linear layer over
 the mean of all token states, for bases that were trained so (a point more accurate on Banking77 with MiniLM; see
-docs/decisions), saved as `head.safetensors` beside a standard backbone.
+docs/decisions), and `spans` one over the means of three parts side by side; both are saved as `head.safetensors`
+beside a standard backbone.
 Whether a model can be flattened is not guessed from its name: its outputs for a few sequences are computed both ways
 in float32 and must agree; otherwise every batch is padded (the model's own forward), which is slower, never wrong.
 Trade-off: one small numerical test at each load. Not covered: models that AutoModel does not know.
@@ -30,11 +31,13 @@ Rows = Sequence[Sequence[int]]  # windows -> token ids
 # The class of Transformers that holds base and head; the words for what it is, for messages.
 MODELS = {
     "mean": ("AutoModel", "text encoder"),
+    "spans": ("AutoModel", "text encoder"),
     "own": ("AutoModelForSequenceClassification", "text classifier"),
     "tokens": ("AutoModelForTokenClassification", "tagger of tokens"),
     "answers": ("AutoModelForQuestionAnswering", "finder of answers"),
 }
 BY_TOKEN = ("tokens", "answers")
+SPANS = 3  # parts of a text whose states stand side by side under the head `spans`
 
 VOCABULARIES = ("tokenizer.json", "vocab*", "*.model", "*.spm", "*.tiktoken", "tekken.json")
 AGREEMENT = 1e-3  # largest difference of logits between the flat and the padded way in float32
@@ -54,8 +57,9 @@ class Network(nn.Module):
         self.model, self.pad, self.pooling, self.rows = model, pad, pooling, rows
         self.drawn: tuple[str, ...] = ()  # modules that the base has no weights for, drawn from the seed
         self.offset: int | None = None  # where positions start in a flat row; None: the model runs padded
-        self.dropout = nn.Dropout(dropout) if pooling == "mean" else None
-        self.classifier = nn.Linear(self.width, outputs) if pooling == "mean" else None
+        own = pooling in ("mean", "spans")  # a head of ours on a bare backbone
+        self.dropout = nn.Dropout(dropout) if own else None
+        self.classifier = nn.Linear(self.features, outputs) if own else None
 
     @property
     def flat(self) -> bool:
@@ -66,7 +70,15 @@ class Network(nn.Module):
         """Size of a hidden state."""
         return int(self.config.get_text_config().hidden_size)
 
+    @property
+    def features(self) -> int:
+        """Size of what the head sees of a row."""
+        return self.width * (SPANS if self.pooling == "spans" else 1)
+
     def forward(self, items: Sequence[Item]) -> torch.Tensor:
+        if self.pooling == "spans":
+            assert self.classifier is not None and self.dropout is not None
+            return self.classifier(self.dropout(self.part_states(items).reshape(len(items), -1))).float()
         windows, types, order, back = _sorted(items)
         if self.rows == "parts":
             logits, lengths = self._token_logits(windows, types)
@@ -139,6 +151,9 @@ class Network(nn.Module):
 
     def _logits(self, rows: Rows, types: Rows = ()) -> torch.Tensor:
         """(n, outputs) of single windows."""
+        if self.pooling == "spans":  # only asked while the way is found: the states themselves
+            states, lengths = self.hidden(rows, types)
+            return mean_states(states, lengths)
         if self.classifier is not None and self.dropout is not None:
             states, lengths = self.hidden(rows, types)
             return self.classifier(self.dropout(mean_states(states, lengths)))
@@ -191,7 +206,7 @@ class Network(nn.Module):
 
     def _backbone(self) -> Any:
         plain = self._plain()
-        return plain if self.pooling == "mean" else plain.base_model
+        return plain if self.pooling in ("mean", "spans") else plain.base_model
 
     @property
     def config(self) -> Any:

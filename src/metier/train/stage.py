@@ -30,6 +30,7 @@ from metier.train.threads import choose_waiting
 NOTES = {
     "unread_units": "words of the training texts are not read (cut, or dropped by the tokenizer)",
     "overlapping_spans": "spans overlap a longer one and are not learned: a word has one tag",
+    "far_apart": "texts are too long for both marked stretches; where one is left out, all that is read stands for it",
     "inexact_spans": "spans begin or end within a word and are learned as far as the word reaches",
 }
 MIN_STEPS = 40  # optimizer steps in an epoch that a small set should still have

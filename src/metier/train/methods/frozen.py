@@ -94,13 +94,15 @@ class Frozen:
         """The head alone; the base is kept at its side."""
         for parameter in network.parameters():
             parameter.requires_grad_(False)
-        return FrozenHead(network, network.width, outputs)
+        return FrozenHead(network, network.features, outputs)
 
     @staticmethod
     def inputs(module: FrozenHead, encoded: Encoded, limit: int, meter: Any) -> tuple[Sequence[Any], list[int]]:
         network = module.base[0]
-        if network.rows == "parts":
+        if network.rows == "parts" or network.pooling == "spans":
             features = embed_parts(network, encoded, limit, meter)
+            if network.pooling == "spans":
+                features = [rows.reshape(1, -1) for rows in features]
         else:
             features = list(embed(network, encoded, limit, meter)[:, None])
         return features, [max(1, len(rows)) for rows in features]

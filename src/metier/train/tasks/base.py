@@ -10,7 +10,7 @@ Shapes: B examples, R rows of logits, K outputs. A row is a text, a window of a 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -63,6 +63,8 @@ class Profile:
     """The Hub's name for the task, for the model card."""
     kinds_of_answer: int = 0
     """Different labels that the examples must hold; 0: the answer is no label."""
+    refuses: Callable[[str], tuple[str, str] | None] | None = None
+    """(reason, detail) for a text that the task can do nothing with; it is rejected before anything is learned."""
 
 
 class Task(Protocol):
