@@ -42,7 +42,9 @@ VARIABLES = (
     ("METIER_RUNS", "folder of the runs; default `runs` in the working folder"),
     ("METIER_DATA_MIRROR", "folder in which paths such as `mirror:finance/file.csv` are looked up"),
     ("METIER_CACHE", "folder for downloaded data files; default `~/.cache/metier`"),
-    ("METIER_OFFLINE", "`1` forbids downloading data files"),
+    ("METIER_OFFLINE", "`1` forbids fetching documents, data files and answers of endpoints"),
+    ("METIER_DEIDENTIFY_KEY", "key of consistent surrogates; another name: `prepare.deidentify.key_variable`"),
+    ("METIER_API_KEY", "key for an endpoint; another name: `prepare.synthesize.key_variable`"),
     ("HF_HUB_OFFLINE", "`1` forbids fetching base models (a setting of huggingface_hub)"),
 )
 
