@@ -211,11 +211,14 @@ def _article(text: str) -> tuple[str, str]:
         return "", ""
     if found is None:
         return "", ""
-    body = RULE.sub("", (found.text or "").strip())
-    return ROW.sub(_row, body), (found.title or "").strip()
+    return tabbed((found.text or "").strip()), (found.title or "").strip()
+
+
+def tabbed(text: str) -> str:
+    """The rows of Markdown tables with tabs instead, as everywhere else; the line below a head goes."""
+    return ROW.sub(_row, RULE.sub("", text))
 
 
 def _row(match: re.Match[str]) -> str:
-    """A row of a Markdown table with tabs instead, as everywhere else."""
     cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", match.group()[1:-1])]
     return "\t".join(cells).replace("\\|", "|").rstrip("\t")

@@ -13,6 +13,7 @@ import importlib.util
 import re
 from typing import Any
 
+from metier.collect import html
 from metier.collect.accounts import Account, describes
 from metier.collect.reading import Options, Piece, Reading, Unreadable
 from metier.registry import register
@@ -22,6 +23,8 @@ OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 PARTS = {"WordDocument": "doc", "PowerPoint Document": "ppt", "Workbook": "xls", "Book": "xls"}
 MEDIA = {"doc": "application/msword", "ppt": "application/vnd.ms-powerpoint", "xls": "application/vnd.ms-excel",
          "xlsb": "application/vnd.ms-excel.sheet.binary.macroEnabled.12"}  # fmt: skip
+PAUSE = 0.02  # seconds in which xberg's thread lets go of Python; a process that ends before may be aborted by it
+SHEETS = ("xls", "xlsb")
 SECTOR = 512  # bytes; streams begin at multiples of it
 
 
@@ -63,6 +66,8 @@ def read(data: bytes, name: str, options: Options) -> Reading:
         )
     found = _extract(data, f"file.{kind}", options)
     text = found.content.replace("\r\n", "\n").replace("\x00", "").strip()
+    if kind in SHEETS:
+        text = html.tabbed(text).strip()
     if not text:
         raise Unreadable("empty", "the document has no text (only pictures?)")
     metadata: dict[str, Any] = {}
@@ -103,10 +108,18 @@ def _extract(data: bytes, name: str, options: Options) -> Any:
     import xberg
 
     limits = xberg.SecurityLimits(max_content_size=min(options.max_bytes, 200_000_000))
-    config = xberg.ExtractionConfig(disable_ocr=True, use_cache=False, security_limits=limits)
+    form = "markdown" if name.rsplit(".", 1)[-1] in SHEETS else "plain"  # as plain text, cells are parted by spaces
+    config = xberg.ExtractionConfig(disable_ocr=True, use_cache=False, security_limits=limits, output_format=form,
+                                    escape_markdown=False)  # fmt: skip
     given = xberg.ExtractInput(kind="bytes", bytes=data, filename=name)
+
+    async def extracted() -> Any:
+        found = await xberg.extract(given, config)
+        await asyncio.sleep(PAUSE)
+        return found
+
     try:
-        result = asyncio.run(xberg.extract(given, config))
+        result = asyncio.run(extracted())
     except Exception as error:  # its classes are many, and its parsers' panics come as RuntimeError
         reason = "encrypted" if re.search(r"password|encrypt", str(error), re.I) else "damaged"
         raise Unreadable(reason, f"not readable as .{name.rsplit('.', 1)[-1]}: {str(error)[:200]}") from None
