@@ -57,6 +57,7 @@ TYPES = {"application/pdf": "pdf", "text/html": "html", "text/plain": "txt", "te
          docx.MEDIA: "docx", "application/rtf": "rtf", "application/msword": "doc"}  # fmt: skip
 OUTLOOK = "__properties_version1.0".encode("utf-16-le")  # a stream that only Outlook's messages have
 PACKED = tuple(packed.SUFFIXES)
+BINARY = (*table.BINARY, b"ORC", b"\xff\xff\xff\xff")  # tables that native code reads
 OWN = (
     "text",
     "table",
@@ -188,7 +189,7 @@ def _zip(data: bytes, suffix: str) -> str:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = archive.namelist()
-    except (zipfile.BadZipFile, ValueError, OSError):
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError):
         names = []
     if any(re.fullmatch(r"word/document\d*\.xml", name) for name in names):
         return "docx"
