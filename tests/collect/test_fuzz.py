@@ -145,6 +145,14 @@ def test_mutated_files(name: str) -> None:
         check(mutated(seed, name), name)
 
 
+@pytest.mark.parametrize(
+    ("name", "seed"),
+    [("a.msg", 1562), ("a.zip", 2216), ("a.zip", 1462), ("a.eml", 347), ("a.eml", 526), ("a.arrow", 48)],
+)
+def test_files_that_once_broke_a_reader(name: str, seed: int) -> None:
+    check(mutated(seed, name), name)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", OWN)
 def test_many_mutated_files(name: str) -> None:

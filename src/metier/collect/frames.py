@@ -227,7 +227,7 @@ def _columnar(data: bytes, kind: str, limit: int | None) -> Frame:
             if limit is not None and len(rows) >= limit:
                 break
         return Frame(kind, names, rows, n_rows=count, classes=classes)
-    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+    except (pa.ArrowException, OSError, ValueError, KeyError, SystemError) as error:
         first = (str(error).splitlines() or ["?"])[0]
         label = {"parquet": "Parquet", "arrow": "Arrow", "orc": "ORC"}[kind]
         raise Unreadable("damaged", f"not readable as {label}: {first[:300]}") from None
@@ -265,6 +265,7 @@ def opened(source: Any, kind: str, head: bytes) -> tuple[list[str], int | None, 
 
 def batch_rows(batch: Any, names: list[str], before: int) -> Iterator[Row]:
     """Rows of a record batch, counted on after `before`."""
+    batch.validate(full=True)  # offsets in a damaged file may point anywhere
     for start in range(0, batch.num_rows, BATCH):
         part = batch.slice(start, BATCH)
         for values in zip(*(column.to_pylist() for column in part.columns), strict=True):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import email
 import email.utils
 import re
+from email.errors import MessageError
 from email.header import decode_header
 from email.message import Message
 
@@ -68,7 +69,7 @@ def _words(text: str) -> str:
         return text
     try:
         chunks = decode_header(text)
-    except (ValueError, LookupError):  # broken base64
+    except (ValueError, LookupError, MessageError):  # broken base64
         return text
     return "".join(chunk if isinstance(chunk, str) else _chunk(chunk, charset) for chunk, charset in chunks)
 

@@ -80,7 +80,7 @@ def read(data: bytes, name: str, options: Options) -> Reading:
         raise Unreadable("empty", "the file has 0 bytes")
     try:
         with olefile.OleFileIO(io.BytesIO(data)) as ole:
-            return _message(_Storage(ole, "", ROOT_HEADER), "", options)
+            return _message(_Storage(ole, "", ROOT_HEADER, len(data)), "", options)
     except BROKEN as error:
         raise Unreadable("damaged", f"not readable as an Outlook message: {str(error)[:200]}") from None
 
@@ -92,6 +92,7 @@ class _Storage:
     ole: Any
     prefix: str
     header: int
+    limit: int  # bytes of the whole file, and so of any stream in it
 
     @cached_property
     def fixed(self) -> dict[int, bytes]:
@@ -102,7 +103,11 @@ class _Storage:
 
     def stream(self, name: str) -> bytes:
         path = f"{self.prefix}{name}"
-        return bytes(self.ole.openstream(path).read()) if self.ole.exists(path) else b""
+        if not self.ole.exists(path):
+            return b""
+        if self.ole.get_size(path) > self.limit:  # olefile would walk along for days
+            raise ValueError(f"{name} claims {self.ole.get_size(path):,} bytes, and the file has {self.limit:,}")
+        return bytes(self.ole.openstream(path).read())
 
     def number(self, key: int) -> int:
         return int.from_bytes(self.fixed.get(key, b"")[:4], "little")
@@ -153,7 +158,7 @@ def _message(storage: _Storage, part: str, options: Options) -> Reading:
     body, kind, encoding = _body(storage, options)
     attached, count, images = [], 0, 0
     for number, prefix in enumerate(storage.children("__attach_version1.0"), 1):
-        item = _Storage(storage.ole, prefix, OTHER_HEADER)
+        item = _Storage(storage.ole, prefix, OTHER_HEADER, storage.limit)
         label = item.text(LONG_NAME, storage.page) or item.text(SHORT_NAME, storage.page) or item.text(
             SHOWN_NAME, storage.page)  # fmt: skip
         label = re.sub(r"[\x00-\x1f/\\!#]+", "_", label).strip() or f"attachment {number}"
@@ -231,7 +236,7 @@ def _attachment(item: _Storage, label: str, place: str, options: Options, readin
     if method == EMBEDDED or (method != OLE_OBJECT and item.ole.exists(f"{inside}/__properties_version1.0")):
         try:
             inner = options.inside(columns={}, delimiter="", mails=options.mails + 1)
-            found = _message(_Storage(item.ole, f"{inside}/", MESSAGE_HEADER), "", inner)
+            found = _message(_Storage(item.ole, f"{inside}/", MESSAGE_HEADER, item.limit), "", inner)
         except Unreadable as error:
             reading.refused.append(Refusal(place, error.reason, error.detail))
             return ""

@@ -72,6 +72,7 @@ TYPES = {"application/pdf": "pdf", "text/html": "html", "text/plain": "txt", "te
          "application/epub+zip": "epub", "image/png": "png", "image/jpeg": "jpg", "image/tiff": "tiff"}  # fmt: skip
 OUTLOOK = "__properties_version1.0".encode("utf-16-le")  # a stream that only Outlook's messages have
 PACKED = tuple(packed.SUFFIXES)
+BINARY = (*table.BINARY, b"ORC", b"\xff\xff\xff\xff")  # tables that native code reads
 OWN = (
     "text",
     "table",

@@ -196,7 +196,7 @@ def _own(task: Task) -> bool:
         with open(task.path, "rb") as stream:
             head = stream.read(8192)
         return (
-            not head.startswith(readers.PACKED)
+            not head.startswith((*readers.PACKED, *readers.BINARY))
             and readers.choose(head, task.name, bool(task.options.columns)) in readers.OWN
         )
     except (Unreadable, OSError, UserError):
