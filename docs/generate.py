@@ -39,7 +39,8 @@ VARIABLES = (
     ("METIER_RUNS", "folder of the runs; default `runs` in the working folder"),
     ("METIER_DATA_MIRROR", "folder in which paths such as `mirror:finance/file.csv` are looked up"),
     ("METIER_CACHE", "folder for downloaded data files; default `~/.cache/metier`"),
-    ("METIER_OFFLINE", "`1` forbids downloading data files"),
+    ("METIER_OFFLINE", "`1` forbids downloading data files and asking models"),
+    ("METIER_API_KEY", "key for the address that `prepare.synthesize` asks; kept nowhere"),
     ("HF_HUB_OFFLINE", "`1` forbids fetching base models (a setting of huggingface_hub)"),
 )
 
