@@ -31,7 +31,6 @@ from metier.prepare.operation import Result, Settings, text_operation, with_text
 
 OBSERVED = pa.schema([("origin", pa.int64()), ("line", pa.int64()), ("documents", pa.int64())])
 ALL = 0  # stands for "any line": its count is the number of documents of the origin
-SKIPPED = 2  # protected lines that a run at an edge may step over: the telephone number within a signature
 EDGE = 2000  # characters; what is joined to an edge and longer is the clauses of a form, not a disclaimer
 RUNNING = 3  # times that a frequent line must stand within one text to be a running header there
 
@@ -91,12 +90,12 @@ def protected(line: Line) -> bool:
 
 
 def observe(batch: pa.Table, settings: Settings) -> pa.Table:
-    """In how many documents of each origin each line stands, protected lines left out."""
+    """In how many documents of each origin each line stands; of protected lines, their form without the digits."""
     found: Counter[tuple[int, int]] = Counter()
     for source, text in zip(batch["source"].to_pylist(), batch["text"].to_pylist(), strict=True):
         place = _hash(origin(source))
         found[place, ALL] += 1
-        found.update((place, name) for name in {_hash(line.folded) for line in lines(text) if _counts(line)})
+        found.update((place, name) for name in {_name(line) for line in lines(text) if len(line.folded) > 1})
     keys = sorted(found)
     columns = [[key[0] for key in keys], [key[1] for key in keys], [found[key] for key in keys]]
     return pa.Table.from_arrays([pa.array(column, pa.int64()) for column in columns], schema=OBSERVED)
@@ -153,12 +152,13 @@ def removals(
     """(start, end, reason) of every line that goes, in order."""
     found = lines(text)
     pages = _pages(found) if config.page_numbers else set()
-    known = [frequent.get(_hash(line.folded)) if _counts(line) else None for line in found]
+    often = [frequent.get(_name(line)) if len(line.folded) > 1 else None for line in found]
+    known = [share if not protected(line) else None for line, share in zip(found, often, strict=True)]
     if config.where == "anywhere":
         taken = {number for number, share in enumerate(known) if share}
     else:
         filled = [number for number, line in enumerate(found) if line.folded and number not in pages]
-        taken = _run(filled, known, found) | _run(filled[::-1], known, found)
+        taken = _run(filled, known, often, found) | _run(filled[::-1], known, often, found)
         within = Counter(line.folded for line, share in zip(found, known, strict=True) if share)
         taken |= {n for n, share in enumerate(known) if share and within[found[n].folded] >= RUNNING}
     result = []
@@ -169,17 +169,15 @@ def removals(
     return result
 
 
-def _run(order: Sequence[int], known: Sequence[Any], found: Sequence[Line]) -> set[int]:
-    """The frequent lines from one edge inwards, up to the first line that is neither frequent nor a skipped figure."""
+def _run(order: Sequence[int], known: Sequence[Any], often: Sequence[Any], found: Sequence[Line]) -> set[int]:
+    """The frequent lines from one edge inwards, up to the first that is not; a figure in a frequent form (the date of a
+    letter, the telephone number within a signature) is stepped over."""
     taken: set[int] = set()
-    skipped = 0
     for number in order:
+        if not often[number]:
+            break
         if known[number]:
             taken.add(number)
-        elif protected(found[number]) and skipped < SKIPPED:
-            skipped += 1
-        else:
-            break
     return taken if sum(found[n].end - found[n].start for n in taken) <= EDGE else set()
 
 
@@ -199,8 +197,9 @@ def _alone(found: Sequence[Line], number: int) -> bool:
     return not any(_BARE_PAGE.fullmatch(text) for text in beside if text)
 
 
-def _counts(line: Line) -> bool:
-    return len(line.folded) > 1 and not protected(line)
+def _name(line: Line) -> int:
+    """What a line is counted as; protected lines that differ in digits only are one."""
+    return _hash("\0" + re.sub(r"\d+", "0", line.folded)) if protected(line) else _hash(line.folded)
 
 
 def _hash(text: str) -> int:

@@ -106,6 +106,8 @@ def _abbreviated(text: str, start: int, dot: int, rest: str) -> bool:
         return True
     if name in _words("before_number") and re.match(r"[\d§(ivxIVX]", rest):
         return True
+    if name in _words("then_capital"):
+        return not rest[0].isupper()
     if name in _words("often_last"):
         return not starts
     if _INITIALS.fullmatch(said) and said != "I":
