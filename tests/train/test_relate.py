@@ -44,6 +44,8 @@ def rows(n: int = 90, seed: int = 0) -> list[dict]:
         ("<< aspirin >> inhibits [[ COX-1 ]].", ("aspirin", "COX-1")),
         ("[[COX-1]] is inhibited by <<aspirin>>", ("aspirin", "COX-1")),
         ("<<阿司匹林>>抑制[[环氧合酶]]", ("阿司匹林", "环氧合酶")),
+        ("pA2 >> 7 for << aspirin >> at [[ COX-1 ]]", ("aspirin", "COX-1")),
+        ("<< A3 >> binds [[ (1-deoxy-6[[(3-iodo) methyl] ]]", ("A3", "(1-deoxy-6[[(3-iodo) methyl]")),
         ("<< aspirin >> inhibits COX-1", None),
         ("<< a >> and << b >> and [[ c ]]", None),
         (">> a << and [[ c ]]", None),

@@ -105,14 +105,15 @@ class Relate:
 
 
 def marked(text: str, markers: Sequence[str]) -> tuple[Range, Range] | None:
-    """Characters between the first pair of marks and between the second, without spaces; None unless each stands once.
-
-    The two may stand in either order in the text.
+    """Characters between the first pair of marks and between the second, without spaces at the edges; None unless each
+    pair stands once, in either order. A single mark of a pair elsewhere (`pA2 >> 7`) is text.
     """
     found: list[Range] = []
     for opening, closing in (markers[:2], markers[2:]):
-        start, end = text.find(opening), text.find(closing)
-        if start < 0 or end < start or text.count(opening) > 1 or text.count(closing) > 1:
+        start = text.find(opening)
+        end = text.find(closing, start + len(opening)) if start >= 0 else -1
+        again = text.find(opening, end) if end >= 0 else -1
+        if end < 0 or (again >= 0 and text.find(closing, again) >= 0):
             return None
         start += len(opening)
         inner = text[start:end]
