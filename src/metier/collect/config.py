@@ -86,6 +86,15 @@ class CollectConfig(Section):
     """Read a mail's attachments; their text is added to the message."""
     mail: MailConfig = MailConfig()
     """Quotations, signatures and threads of mails."""
+    headers_and_footers: Literal["remove", "keep"] = "remove"
+    """PDF: take running headers, footers and page numbers out of the text (each is kept once in the metadata), or leave
+    them on their pages."""
+    ocr: bool = True
+    """Recognise the text of pictures and of PDF pages without a text layer, where the extra `ocr` is installed; such
+    pages are rejected with a reason otherwise."""
+    max_ocr_pages: int = Field(40, ge=0)
+    """Pages of one file that are recognised, at 2 to 8 seconds each on two processors, which stays below
+    `max_seconds_per_file`; the other pages are rejected with a reason."""
     max_file_bytes: int = Field(default=512 * 1024 * 1024, gt=0)
     """Bytes; a larger file, or member of an archive, is rejected with its size."""
     max_archive_bytes: int = Field(default=8 * 1024**3, gt=0)

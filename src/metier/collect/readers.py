@@ -12,6 +12,7 @@ import io
 import json
 import re
 import zipfile
+import zlib
 from dataclasses import replace
 
 from metier import registry
@@ -19,15 +20,22 @@ from metier.collect import (  # noqa: F401  (each registers itself)
     archive,
     conll,
     docx,
+    epub,
     html,
     ics,
+    image,
     mail,
     msg,
+    odf,
+    office97,
     packed,
     pdf,
+    pptx,
+    rtf,
     sec,
     table,
     text,
+    xlsx,
     xmldata,
 )
 from metier.collect.accounts import extensions
@@ -42,19 +50,25 @@ MAGIC = (
     (b"RIFF", "riff"), (b"OggS", "ogg"),
     (b"ID3", "mp3"), (b"wOFF", "font"),
 )  # fmt: skip
+READ = {"table": "table", "rtf": "rtf", "png": "image", "jpeg": "image", "gif": "image", "tiff": "image",
+        "bmp": "image"}  # fmt: skip  # kinds of MAGIC that a reader of ours takes
+# A zip package goes to the reader whose part it holds, or whose media type it names.
+PACKAGES = (
+    (r"word/document\d*\.xml", "docx"), (r"xl/workbook\d*\.xml", "xlsx"), (r"ppt/presentation\d*\.xml", "pptx"),
+    (r"xl/workbook\.bin", "office97"), (r"application/epub\+zip", "epub"),
+    (r"application/(vnd\.oasis\.opendocument|vnd\.sun\.xml|x-vnd\.oasis)", "odf"),
+)  # fmt: skip
+PACKAGED = {reader for _, reader in PACKAGES}
 HINTS = {
-    "doc": "save it as .docx", "rtf": "save it as .docx", "odt": "save it as .docx", "wps": "save it as .docx",
-    "xlsx": "save the sheet as .csv", "xls": "save the sheet as .csv", "ods": "save the sheet as .csv",
-    "et": "save it as .csv",
-    "pst": "export the mails as .mbox or .eml",
-    "ppt": "save it as .pdf", "pptx": "save it as .pdf", "7z": "unpack it",
-    "rar": "unpack it",
-    "png": "pictures need OCR first", "jpg": "pictures need OCR first", "jpeg": "pictures need OCR first",
-    "tiff": "pictures need OCR first", "tif": "pictures need OCR first", "heic": "pictures need OCR first",
+    "doc": "save it as .docx", "ppt": "save it as .pptx", "xls": "save it as .xlsx",
+    "wps": "save it as .docx", "et": "save it as .csv", "fodt": "save it as .odt", "fods": "save it as .ods",
+    "pst": "export the mails as .mbox or .eml", "7z": "unpack it", "rar": "unpack it", "heic": "save it as .jpg",
 }  # fmt: skip
 TYPES = {"application/pdf": "pdf", "text/html": "html", "text/plain": "txt", "text/csv": "txt", "message/rfc822": "eml",
-         "text/calendar": "ics", "application/zip": "zip", "application/x-tar": "tar",
-         docx.MEDIA: "docx", "application/rtf": "rtf", "application/msword": "doc"}  # fmt: skip
+         docx.MEDIA: "docx", xlsx.MEDIA: "xlsx", pptx.MEDIA: "pptx", "application/rtf": "rtf", "text/rtf": "rtf",
+         "application/msword": "doc", "application/vnd.ms-excel": "xls", "application/vnd.ms-powerpoint": "ppt",
+         "application/epub+zip": "epub", "image/png": "png", "image/jpeg": "jpg", "image/tiff": "tiff",
+         "text/calendar": "ics", "application/zip": "zip", "application/x-tar": "tar"}  # fmt: skip
 OUTLOOK = "__properties_version1.0".encode("utf-16-le")  # a stream that only Outlook's messages have
 PACKED = tuple(packed.SUFFIXES)
 BINARY = (*table.BINARY, b"ORC", b"\xff\xff\xff\xff")  # tables that native code reads
@@ -96,6 +110,8 @@ def choose(data: bytes, name: str, tabular: bool = False) -> str:
         return _zip(data, suffix)
     if archive.is_tar(data):
         return "archive"
+    if (data[:4] == b"RIFF" and data[8:12] == b"WEBP") or (data[:2] == b"BM" and data[6:10] == bytes(4)):
+        return "image"
     for magic, kind in MAGIC:
         if data.startswith(magic):
             return _magic(kind, data, suffix)
@@ -189,12 +205,17 @@ def _zip(data: bytes, suffix: str) -> str:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = archive.namelist()
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError):
-        names = []
-    if any(re.fullmatch(r"word/document\d*\.xml", name) for name in names):
-        return "docx"
-    if suffix in ("docx", "docm"):
-        return "docx"  # which will say what is wrong with it
+            kind = ""
+            if "mimetype" in names:
+                with archive.open("mimetype") as stream:  # not read(): it may claim gigabytes
+                    kind = stream.read(100).decode("ascii", "replace").strip()
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError, RuntimeError, NotImplementedError):
+        names, kind = [], ""
+    for pattern, reader in PACKAGES:
+        if re.match(pattern, kind) or any(re.fullmatch(pattern, name) for name in names):
+            return reader
+    if EXTENSIONS.get(suffix) in PACKAGED:
+        return EXTENSIONS[suffix]  # which will say what is wrong with it
     if suffix in registry.names("reader") and suffix not in EXTENSIONS:
         return suffix
     if suffix in ("", *EXTENSIONS):  # whatever it is called, it is an archive
@@ -203,16 +224,18 @@ def _zip(data: bytes, suffix: str) -> str:
 
 
 def _magic(kind: str, data: bytes, suffix: str) -> str:
-    if kind == "table":
-        return kind
+    if kind in READ:
+        return READ[kind]
     if kind == "ole" and "EncryptedPackage".encode("utf-16-le") in data:
         raise Unreadable(
             "encrypted", f"a password-protected Office file (.{suffix or 'docx'}); save a copy without one"
         )
-    if suffix and suffix in registry.names("reader") and suffix not in EXTENSIONS:
-        return suffix
     if kind == "ole" and OUTLOOK in data:
         return "msg"
+    if kind == "ole" and office97.recognise(data):
+        return "office97"
+    if suffix and suffix in registry.names("reader") and suffix not in EXTENSIONS:
+        return suffix
     if kind == "ole":
         raise _unsupported(suffix if suffix not in ("", *EXTENSIONS) else "doc")
     raise _unsupported(suffix if suffix and suffix not in EXTENSIONS else kind)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 MAX_DEPTH = 8
-"""Containers (archives, compressed files, mails) inside each other; the deepest that we met in real exports had 4."""
+"""Containers (archives, compressed files, mails) inside each other; an export of mails with an archive attached has 4."""
 
 
 class Unreadable(Exception):
@@ -72,6 +72,12 @@ class Options:
     delimiter: str = ""
     reader: str = ""
     """Forced reader; empty: by content and extension."""
+    ocr: bool = True
+    """Recognise pictures and pages without a text layer."""
+    max_ocr_pages: int = 40
+    """Pages of one file that are recognised; the others are refused."""
+    keep_running: bool = False
+    """Leave running headers, footers and page numbers in the text of a PDF."""
     attachments: bool = True
     max_bytes: int = 512 * 1024 * 1024
     """Limit on unpacked bytes."""

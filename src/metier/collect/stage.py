@@ -102,6 +102,8 @@ def _read(config: CollectConfig, inputs: Inputs, console: Console) -> list[Readi
             attachments=config.attachments, max_bytes=config.max_file_bytes, exclude=config.exclude,
             quoted=config.mail.quoted, signatures=config.mail.signatures, thread_groups=config.mail.thread_groups,
             budget=Budget(config.max_archive_bytes),
+            ocr=config.ocr,
+            max_ocr_pages=config.max_ocr_pages, keep_running=config.headers_and_footers == "keep",
         )  # fmt: skip
         tasks.append(Task(number, os.fspath(item.path), item.name, item.sha256, options, item.size, modules))
     with console.progress("reading", total=len(inputs.files), unit="files") as meter:
