@@ -57,7 +57,7 @@ def test_members_of_any_kind_become_documents_with_their_path() -> None:
         ("cases/2024/a.txt", b"plain words"), ("cases/letter.docx", docx(paragraph("a letter"))),
         ("export.csv", b"text,label\none,x\ntwo,y\n"),
         ("mail.eml", bytes(message("s", "body", ("b.txt", b"attached")))),
-        ("logo.png", b"\x89PNG\r\n\x1a\n"), ("empty.txt", b""), ("page.pdf", pdf([["a page"]])),
+        ("logo.rar", b"Rar!\x1a\x07"), ("empty.txt", b""), ("page.pdf", pdf([["a page"]])),
     )  # fmt: skip
     reading = read(data)
     assert [(piece.part, piece.text) for piece in reading.pieces] == [
@@ -65,7 +65,7 @@ def test_members_of_any_kind_become_documents_with_their_path() -> None:
         ("!export.csv#2", "two"), ("!mail.eml", "s\n\nbody\n\n[attachment: b.txt]\nattached"), ("!page.pdf", "a page"),
     ]  # fmt: skip
     assert reading.pieces[2].metadata["label"] == "x" and reading.pieces[0].metadata["member"] == "cases/2024/a.txt"
-    assert told(reading) == [("!logo.png", "unsupported format"), ("!empty.txt", "empty")]
+    assert told(reading) == [("!logo.rar", "unsupported format"), ("!empty.txt", "empty")]
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])

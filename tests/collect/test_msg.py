@@ -25,7 +25,7 @@ def test_a_message_with_attachments_reads_like_its_eml() -> None:
         {SUBJECT: "贷款申请", BODY: "您好：\r\n请查收附件。\r\n", "0C1A": "张三", "0C1F": "zhang@example.cn",
          "0E04": "李四", "1035": "<m2@example.cn>", "1042": "<m1@example.cn>"},
         attached("合同.docx", docx(paragraph("合同正文"))), embedded("fwd.msg", inner),
-        attached("x.png", b"\x89PNG\r\n\x1a\n"),
+        attached("x.rar", b"Rar!\x1a\x07"),
     )  # fmt: skip
     reading = read(tree)
     piece = reading.pieces[0]
@@ -34,7 +34,7 @@ def test_a_message_with_attachments_reads_like_its_eml() -> None:
         "[attachment: fwd.msg]\nInner\n\ninner body\n\n[attachment: b.txt]\n里面的文本"
     )
     assert piece.metadata["from"] == "张三 <zhang@example.cn>" and piece.metadata["thread"] == "m1@example.cn"
-    assert [(r.part, r.reason) for r in reading.refused] == [("!x.png", "unsupported format")]
+    assert [(r.part, r.reason) for r in reading.refused] == [("!x.rar", "unsupported format")]
 
 
 @pytest.mark.parametrize(

@@ -66,10 +66,10 @@ HINTS = {
     "pst": "export the mails as .mbox or .eml", "7z": "unpack it", "rar": "unpack it", "heic": "save it as .jpg",
 }  # fmt: skip
 TYPES = {"application/pdf": "pdf", "text/html": "html", "text/plain": "txt", "text/csv": "txt", "message/rfc822": "eml",
-         "text/calendar": "ics", "application/zip": "zip", "application/x-tar": "tar",
          docx.MEDIA: "docx", xlsx.MEDIA: "xlsx", pptx.MEDIA: "pptx", "application/rtf": "rtf", "text/rtf": "rtf",
          "application/msword": "doc", "application/vnd.ms-excel": "xls", "application/vnd.ms-powerpoint": "ppt",
-         "application/epub+zip": "epub", "image/png": "png", "image/jpeg": "jpg", "image/tiff": "tiff"}  # fmt: skip
+         "application/epub+zip": "epub", "image/png": "png", "image/jpeg": "jpg", "image/tiff": "tiff",
+         "text/calendar": "ics", "application/zip": "zip", "application/x-tar": "tar"}  # fmt: skip
 OUTLOOK = "__properties_version1.0".encode("utf-16-le")  # a stream that only Outlook's messages have
 PACKED = tuple(packed.SUFFIXES)
 BINARY = (*table.BINARY, b"ORC", b"\xff\xff\xff\xff")  # tables that native code reads
@@ -209,8 +209,11 @@ def _zip(data: bytes, suffix: str) -> str:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = archive.namelist()
-            kind = archive.read("mimetype")[:100].decode("ascii", "replace").strip() if "mimetype" in names else ""
-    except (zipfile.BadZipFile, zlib.error, ValueError, OSError, RuntimeError, NotImplementedError):
+            kind = ""
+            if "mimetype" in names:
+                with archive.open("mimetype") as stream:  # not read(): it may claim gigabytes
+                    kind = stream.read(100).decode("ascii", "replace").strip()
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError, RuntimeError, NotImplementedError):
         names, kind = [], ""
     for pattern, reader in PACKAGES:
         if re.match(pattern, kind) or any(re.fullmatch(pattern, name) for name in names):
@@ -231,12 +234,12 @@ def _magic(kind: str, data: bytes, suffix: str) -> str:
         raise Unreadable(
             "encrypted", f"a password-protected Office file (.{suffix or 'docx'}); save a copy without one"
         )
+    if kind == "ole" and OUTLOOK in data:
+        return "msg"
     if kind == "ole" and office97.recognise(data):
         return "office97"
     if suffix and suffix in registry.names("reader") and suffix not in EXTENSIONS:
         return suffix
-    if kind == "ole" and OUTLOOK in data:
-        return "msg"
     if kind == "ole":
         raise _unsupported(suffix if suffix not in ("", *EXTENSIONS) else "doc")
     raise _unsupported(suffix if suffix and suffix not in EXTENSIONS else kind)
