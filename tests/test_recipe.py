@@ -358,7 +358,8 @@ def test_the_fields_that_are_execution() -> None:
         "prepare.deidentify.vault", "prepare.deidentify.require.max_residual", "prepare.deidentify.require.audit",
         "prepare.deidentify.require.confidence", "prepare.chunk.tokenizer", "prepare.correct.lexicon",
         "prepare.select.target", "prepare.decontaminate.against", "prepare.synthesize.cache",
-        "prepare.synthesize.key_variable", "prepare.synthesize.prompt", "prepare.synthesize.retries", "prepare.synthesize.timeout",
+        "prepare.synthesize.key_variable", "prepare.synthesize.prompt", "prepare.synthesize.retries",
+        "prepare.synthesize.timeout",
         "train.checkpoint_seconds", "train.device", "train.threads",
     }  # fmt: skip
 

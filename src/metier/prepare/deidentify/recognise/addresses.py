@@ -126,10 +126,10 @@ def chinese(view: str) -> Iterator[Span]:
     reached = 0
     for upper in _UPPER.finditer(view):
         written = _BEFORE.search(view, max(reached, upper.start() - 8), upper.start())
-        found = _CHAIN.match(view, upper.end()) if written else None
-        if written and found:
+        chain = _CHAIN.match(view, upper.end()) if written else None
+        if written and chain:
             text = view[written.start() : upper.end()]
-            reached = found.end()
+            reached = chain.end()
             yield Span(
                 written.start() + _begin(text, 0, len(text)), reached, "address", "address down to a village", SHAPE + 5
             )
