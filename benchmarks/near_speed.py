@@ -1,9 +1,9 @@
 """Near-duplicate search beside datatrove, text-dedup and Data-Juicer: `python benchmarks/near_speed.py`.
 
 All read the same JSON Lines with planted near duplicates and write which documents stay, in one process on one core,
-one after the other in the same run. Recall: planted duplicates of which at least one of the pair was found to be a
-duplicate. Precision: documents that were found to be duplicates and are planted ones. Each peer is installed in its own
-environment and named by an option or an environment variable:
+one after the other in the same run. Compared are CPU seconds, which other work on the machine disturbs least.
+Recall: planted duplicates that were found. Precision: documents to be removed that are planted duplicates. Each peer is
+installed in its own environment, named by an option or an environment variable:
 
     python benchmarks/near_speed.py --datatrove ENV/bin/python --text-dedup ENV/bin/python --data-juicer ENV/bin/python
 
@@ -32,7 +32,7 @@ LIMIT = 3600  # seconds for one contestant
 
 
 def write_documents(path: Path, number: int, seed: int = 0) -> int:
-    """JSON Lines of id and text, words by Zipf's law; a planted duplicate has 1 to 3 words changed. Returns how many."""
+    """JSON Lines of id and text, words by Zipf's law; a planted duplicate has 1 to 3 words changed. How many are."""
     draw = random.Random(seed)
     words = ["".join(draw.choices("etaoinshrdlucmfwypvbgk", k=draw.randint(2, 10))) for _ in range(VOCABULARY)]
     weights = [0.0]
@@ -162,23 +162,27 @@ SETTINGS = {
 
 
 def contest(name: str, command: list[str], documents: Path, folder: Path) -> dict[str, float] | str:
-    """Seconds, peak memory in MB, recall and precision; or why there are none."""
+    """Seconds on the clock and of the processor, recall and precision; or why there are none."""
     out = folder / "removed.txt"
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1",
                    "TOKENIZERS_PARALLELISM": "false", "HOME": str(folder)}  # fmt: skip
-    start = time.perf_counter()
-    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    start, before = time.perf_counter(), _used()
     try:
         done = subprocess.run([*command, str(folder), str(documents), str(out)], capture_output=True, text=True,
                               env=environment, timeout=LIMIT)  # fmt: skip
     except subprocess.TimeoutExpired:
         return f"stopped after {LIMIT} s"
-    seconds = time.perf_counter() - start
+    seconds, used = time.perf_counter() - start, _used() - before
     if done.returncode:
         return (done.stderr.strip().splitlines() or ["no message"])[-1][:200]
     recall, precision = measure(set(out.read_text(encoding="utf-8").split("\n")) - {""}, documents)
-    peak = max(before, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) / 1024
-    return {"seconds": seconds, "peak": peak, "recall": recall, "precision": precision}
+    return {"seconds": seconds, "used": used, "recall": recall, "precision": precision}
+
+
+def _used() -> float:
+    """CPU seconds of all processes that were started and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def compare(given: argparse.Namespace) -> None:
@@ -189,7 +193,7 @@ def compare(given: argparse.Namespace) -> None:
         planted = write_documents(documents, given.documents)
         size = documents.stat().st_size / 1e6
         print(f"{given.documents:,} documents ({size:.0f} MB), {planted:,} planted near duplicates, one process\n")
-        print("| | settings | seconds | documents/s | recall | precision | Metier is faster by |")
+        print("| | settings | seconds | CPU seconds | recall | precision | Metier is faster by (CPU) |")
         print("| --- | --- | ---: | ---: | ---: | ---: | ---: |", flush=True)
         contestants = {"Metier": [sys.executable, __file__, "--run"]}
         for peer in PEERS:
@@ -205,34 +209,34 @@ def compare(given: argparse.Namespace) -> None:
             if isinstance(found, str):
                 print(f"| {name} | {SETTINGS[name]} | failed: {found} | | | | |", flush=True)
                 continue
-            first = first or found["seconds"]
-            ratio = f"{found['seconds'] / first:.1f}×" if name != "Metier" else ""
-            print(f"| {name} | {SETTINGS[name]} | {found['seconds']:.1f} | {given.documents / found['seconds']:,.0f} | "
+            first = first or found["used"]
+            ratio = f"{found['used'] / first:.1f}×" if name != "Metier" else ""
+            print(f"| {name} | {SETTINGS[name]} | {found['seconds']:.1f} | {found['used']:.1f} | "
                   f"{found['recall']:.4f} | {found['precision']:.4f} | {ratio} |", flush=True)  # fmt: skip
 
 
 def scale(sizes: list[int]) -> None:
     """Our time and peak memory by number of documents, each in a process of its own."""
     print(
-        "| documents | seconds | microseconds a document | peak memory, MB | recall |\n| ---: | ---: | ---: | ---: | ---: |"
+        "| documents | CPU seconds | microseconds a document | peak memory, MB | recall |\n"
+        "| ---: | ---: | ---: | ---: | ---: |"
     )
     for number in sizes:
         with tempfile.TemporaryDirectory() as work:
             documents = Path(work) / "documents.jsonl"
             write_documents(documents, number)
             out, report = Path(work) / "removed.txt", Path(work) / "report.json"
-            code = ("import sys, time, resource, json; sys.path.insert(0, sys.argv[1]); import near_speed, pathlib; "
-                    "s = time.perf_counter(); near_speed.ours(pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3])); "
-                    "json.dump([time.perf_counter() - s, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024], "
+            code = ("import sys, time, resource, json, pathlib; sys.path.insert(0, sys.argv[1]); import near_speed; "
+                    "near_speed.ours(pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3])); "
+                    "used = resource.getrusage(resource.RUSAGE_SELF); "
+                    "json.dump([used.ru_utime + used.ru_stime, used.ru_maxrss / 1024], "
                     "open(sys.argv[4], 'w'))")  # fmt: skip
-            subprocess.run([sys.executable, "-c", code, str(Path(__file__).parent), str(documents), str(out), str(report)],
-                           check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})  # fmt: skip
+            command = [sys.executable, "-c", code, *map(str, (Path(__file__).parent, documents, out, report))]
+            subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
             seconds, peak = json.loads(report.read_text())
             recall, _ = measure(set(out.read_text().split("\n")) - {""}, documents)
-            print(
-                f"| {number:,} | {seconds:.1f} | {seconds / number * 1e6:.0f} | {peak:,.0f} | {recall:.4f} |",
-                flush=True,
-            )
+            each = seconds / number * 1e6
+            print(f"| {number:,} | {seconds:.1f} | {each:.0f} | {peak:,.0f} | {recall:.4f} |", flush=True)
 
 
 def main() -> None:
