@@ -39,6 +39,7 @@ VARIABLES = (
     ("METIER_RUNS", "folder of the runs; default `runs` in the working folder"),
     ("METIER_DATA_MIRROR", "folder in which paths such as `mirror:finance/file.csv` are looked up"),
     ("METIER_CACHE", "folder for downloaded data files; default `~/.cache/metier`"),
+    ("METIER_DEIDENTIFY_KEY", "secret key for surrogates and hashes; another name: `prepare.deidentify.key_variable`"),
     ("METIER_OFFLINE", "`1` forbids downloading data files"),
     ("HF_HUB_OFFLINE", "`1` forbids fetching base models (a setting of huggingface_hub)"),
 )

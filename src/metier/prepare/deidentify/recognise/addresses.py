@@ -125,14 +125,12 @@ def chinese(view: str) -> Iterator[Span]:
             yield Span(start, end, "address", "address", SHAPE + 6)
     reached = 0
     for upper in _UPPER.finditer(view):
-        written = _BEFORE.search(view, max(reached, upper.start() - 8), upper.start())
-        found = _CHAIN.match(view, upper.end()) if written else None
-        if written and found:
-            text = view[written.start() : upper.end()]
-            reached = found.end()
-            yield Span(
-                written.start() + _begin(text, 0, len(text)), reached, "address", "address down to a village", SHAPE + 5
-            )
+        name = _BEFORE.search(view, max(reached, upper.start() - 8), upper.start())
+        rest = _CHAIN.match(view, upper.end()) if name else None
+        if name and rest:
+            start, reached = name.start(), rest.end()
+            start += _begin(view[start : upper.end()], 0, upper.end() - start)
+            yield Span(start, reached, "address", "address down to a village", SHAPE + 5)
     for found in _LABEL.finditer(view):
         value = _LABEL_TAIL.sub("", found["v"]).rstrip(" )(")
         if ":" not in found.group()[: -len(found["v"])] and not any(char.isdigit() for char in value):
