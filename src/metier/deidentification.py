@@ -127,7 +127,7 @@ def _texts(what: str) -> list[tuple[str, str]]:
         return [("text", what)]
     from metier.prediction import collect_texts
 
-    sources, texts = collect_texts(path, Console(quiet=True))
+    sources, texts, _ = collect_texts(path, Console(quiet=True))
     return list(zip(sources, texts, strict=True))
 
 

@@ -42,7 +42,7 @@ class RequireConfig(Section):
     """Highest tolerated upper bound for the share of documents that still hold an identifier. null: no audit is
     asked."""
     audit: str = execution("")
-    """audit.json, as `metier deidentify audit --answers` writes it; relative paths start at the recipe's folder."""
+    """audit.json, as `metier deidentify audit --answers FILE` writes it; relative to the recipe's folder."""
     confidence: float = execution(0.95, gt=0.5, lt=1)
     """Confidence that the audit must have been computed with, or a higher one."""
 
