@@ -361,11 +361,6 @@ def test_the_fields_that_are_execution() -> None:
         "prepare.synthesize.key_variable", "prepare.synthesize.prompt", "prepare.synthesize.retries",
         "prepare.synthesize.timeout",
         "train.checkpoint_seconds", "train.device", "train.threads",
-        # Files whose content is hashed into the identity in place of their path (prepare/files.py).
-        "prepare.correct.lexicon", "prepare.select.target", "prepare.synthesize.prompt",
-        # How an answer of a model is fetched and kept; what was asked is identity.
-        "prepare.synthesize.key_variable", "prepare.synthesize.cache", "prepare.synthesize.timeout",
-        "prepare.synthesize.retries",
     }  # fmt: skip
 
 

@@ -134,18 +134,5 @@ def test_made_rows_leave_validation_and_test(tmp_path: Path) -> None:
     assert said == "1 made example for training, 1 from test documents"
 
 
-class Rows:
-    """What the step needs of a Flow."""
-
-    def __init__(self, rows: list[Row]) -> None:
-        self.rows, self.reasons = rows, []  # type: tuple[list[Row], list[str]]
-
-    def reject(self, leaves: Callable[[Row], tuple[str, str] | None]) -> int:
-        found = [(row, leaves(row)) for row in self.rows]
-        self.rows = [row for row, why in found if why is None]
-        self.reasons += [why[0] for _, why in found if why]
-        return len(found) - len(self.rows)
-
-
 def test_config_names_the_patterns() -> None:
     assert ComprehendConfig(patterns=tuple(FINDERS)).patterns == tuple(FINDERS)
