@@ -51,7 +51,7 @@ def told(data: Any) -> str:
         ({"epochs": 3}, "epochs: there is no such key; did you mean 'train.epochs'?"),
         ({"evaluate": {"threshold": 3}}, "did you mean 'prepare.dedup.threshold'?"),
         ({"columns": {}}, "did you mean 'collect.sources.0.columns'?"),
-        ({"zzz": 3}, "zzz: there is no such key; known: collect, description, evaluate"),
+        ({"zzz": 3}, "zzz: there is no such key; known: collect, description, engine, evaluate"),
     ],
 )  # fmt: skip
 def test_an_unknown_key_names_the_nearest(data: dict[str, Any], line: str) -> None:
@@ -71,7 +71,7 @@ def test_an_unknown_key_names_the_nearest(data: dict[str, Any], line: str) -> No
         ({"train": {"long_text": "chop"}}, "train.long_text: Input should be 'window' or 'cut' (given: 'chop')"),
         ({"train": 5}, "train: should be a mapping with keys such as base_model"),
         ({"evaluate": {"accept": "accuracy > 0.5"}}, "evaluate.accept: Input should be a list"),
-        ({"collect": {"sources": [{}]}}, "collect.sources.0.path: this key is required"),
+        ({"collect": {"sources": [{}]}}, "collect.sources.0: a source is one of path, sql, web, dataset"),
         ({"collect": {"sources": 3}}, "collect.sources: Input should be a list (given: 3)"),
         ({"task": {"label_names": {"a": 3}}}, "task.label_names.a: Input should be a valid string (given: 3)"),
         ({"prepare": {"split": {"test": 0.6, "validation": 0.5}}}, "prepare.split: test + validation must stay below"),
@@ -177,6 +177,12 @@ def test_overrides_reach_into_short_forms(sources: Any) -> None:
                            ["collect.sources.0.columns.text=a", "task.multi_label=true"]))  # fmt: skip
     assert found.collect.sources[0].path == "data.csv" and found.collect.sources[0].columns == {"text": "a"}
     assert found.task.name == "score" and found.task.multi_label
+    given = ["engine=ray", "engine.address=a:1"]
+    assert override({}, given)["engine"] == {"name": "ray", "address": "a:1"}
+    assert override({"engine": "ray"}, ["engine.workers=3", "engine=local"])["engine"] == {
+        "name": "local",
+        "workers": 3,
+    }
     assert override({"task": {"name": "score", "multi_label": True}}, ["task=classify"])["task"] == {
         "name": "classify", "multi_label": True,
     }  # fmt: skip
@@ -279,6 +285,7 @@ def test_schema_takes_what_the_recipe_takes() -> None:
     assert schema()["$schema"].startswith("https://json-schema.org/")
     assert valid(yaml.safe_load(dump(Recipe()))) and valid(yaml.safe_load(dump(parse(FULL)))) and valid(FULL)
     for short in (
+        {"engine": "ray"},
         {"task": "classify"},
         {"collect": {"sources": "a.csv"}},
         {"collect": {"sources": ["a", {"path": "b"}]}},
@@ -344,12 +351,16 @@ def test_the_fields_that_are_execution() -> None:
              if is_execution(type(section).model_fields[name].json_schema_extra)}  # fmt: skip
     assert found == {
         "collect.sources.0.path", "collect.sources.0.url", "collect.index.path", "collect.workers",
+        "collect.sources.0.storage_options", "collect.sources.0.sql", "collect.sources.0.web",
+        "collect.sources.0.dataset", "collect.sources.0.refresh",
+        "engine.address", "engine.name", "engine.workers",
+        "prepare.deidentify.names.dictionary", "prepare.deidentify.key_file", "prepare.deidentify.key_variable",
+        "prepare.deidentify.vault", "prepare.deidentify.require.max_residual", "prepare.deidentify.require.audit",
+        "prepare.deidentify.require.confidence", "prepare.chunk.tokenizer", "prepare.correct.lexicon",
+        "prepare.select.target", "prepare.decontaminate.against", "prepare.synthesize.cache",
+        "prepare.synthesize.key_variable", "prepare.synthesize.prompt", "prepare.synthesize.retries",
+        "prepare.synthesize.timeout",
         "train.checkpoint_seconds", "train.device", "train.threads",
-        # Files whose content is hashed into the identity in place of their path (prepare/files.py).
-        "prepare.correct.lexicon", "prepare.select.target", "prepare.synthesize.prompt",
-        # How an answer of a model is fetched and kept; what was asked is identity.
-        "prepare.synthesize.key_variable", "prepare.synthesize.cache", "prepare.synthesize.timeout",
-        "prepare.synthesize.retries",
     }  # fmt: skip
 
 

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metier.console import Console
 from metier.prepare.comprehend import FINDERS, comprehend
+from metier.prepare.config import PrepareConfig
 from metier.prepare.config_texts import ComprehendConfig
 from metier.prepare.derived import derived_from_test, of_test
-from metier.prepare.flow import Row
+from metier.prepare.flow import Flow, Row
+from metier.prepare.texts import Texts
+from metier.tables import REJECTED, Spool
+from metier.train.config import TaskConfig
 
 from .texts import documents, operate, same, settings
 
@@ -116,30 +122,16 @@ def test_any_text(text: str) -> None:
     assert result.batch["text"][0].as_py() == text
 
 
-def test_made_rows_leave_validation_and_test() -> None:
-    """The step `derived` behind the split."""
-    mark = {"derived": {"by": "comprehend", "parent": "p"}}
-    left = [
-        Row(id="p", source="s", text="t", split="test"),
-        Row(id="r", source="s#2", text="t", split="train", metadata=mark),
-    ]
-    flow = Rows([*left, Row(id="q", source="s#1", text="t", split="test", metadata=mark)])
-    said = derived_from_test(flow)  # type: ignore[arg-type]
-    assert flow.rows == left and flow.reasons == ["made from a test document"]
+def test_made_rows_leave_validation_and_test(tmp_path: Path) -> None:
+    """The step `derived` behind the split, on rows as the stage has them."""
+    mark: dict[str, Any] = {"derived": {"by": "comprehend", "parent": "p"}}
+    rows = [Row("p", "s", "t", split="test"), Row("q", "s#1", "t", split="test", metadata=mark),
+            Row("r", "s#2", "t", split="train", metadata=mark)]  # fmt: skip
+    flow = Flow(PrepareConfig(), TaskConfig(), 0, Console(quiet=True), rows, Texts(tmp_path),
+                Spool(tmp_path / "rejected.arrow", REJECTED))  # fmt: skip
+    said = derived_from_test(flow)
+    assert [row.id for row in flow.rows] == ["p", "r"] and dict(flow.reasons) == {"made from a test document": 1}
     assert said == "1 made example for training, 1 from test documents"
-
-
-class Rows:
-    """What the step needs of a Flow."""
-
-    def __init__(self, rows: list[Row]) -> None:
-        self.rows, self.reasons = rows, []  # type: tuple[list[Row], list[str]]
-
-    def reject(self, leaves: Callable[[Row], tuple[str, str] | None]) -> int:
-        found = [(row, leaves(row)) for row in self.rows]
-        self.rows = [row for row, why in found if why is None]
-        self.reasons += [why[0] for _, why in found if why]
-        return len(found) - len(self.rows)
 
 
 def test_config_names_the_patterns() -> None:

@@ -198,7 +198,7 @@ def test_the_check_raises() -> None:
     rows[1].cluster = "d"
     check_no_leaks(rows, "stratified")
     with pytest.raises(AssertionError, match="group g"):
-        check_no_leaks(rows, "group")
+        check_no_leaks(rows, "group", [[("group", row.group)] for row in rows])
     rows[1].key = rows[0].key = "k"
     with pytest.raises(AssertionError, match="text k"):
         check_no_leaks(rows, "column")

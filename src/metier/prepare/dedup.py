@@ -1,12 +1,14 @@
 """Find exact and near duplicates, and name the cluster of every row. Removes nothing.
 
-Exact: texts are equal after case and white space are folded (width and punctuation are not: 10³ is not 103).
-Near: `minhash.py`; texts that differ only in punctuation or width count as near with similarity 1. A cluster is a set
-of rows connected by either; its name is the id of its first row in source order, so it does not depend on the order
-in which rows arrive. What is folded, listed or kept on one side of a split is decided by `conflicts`, `leaks`, `fold`
-and `split`. Trade-off: clusters are transitive (a ~ b ~ c), so a template with many variants is one cluster. That is
-what a split without leaks needs; removal looks at direct pairs instead.
-Not covered: translations, paraphrases, duplicates of a part (a reply that quotes a whole mail).
+Exact: texts are equal after case and white space are folded (width and punctuation are not: 10³ is not 103); they are
+compared by a 64-bit digest. Near: `minhash.py`; texts that differ only in punctuation or width count as near with
+similarity 1. A cluster is a set of rows connected by either; its name is the id of its first row in source order, so
+it does not depend on the order in which rows arrive. The first row in source order is also the one that is kept
+wherever duplicates become one. What is folded, listed or kept on one side of a split is decided by `conflicts`,
+`leaks`, `fold` and `split`. Trade-off: clusters are transitive (a ~ b ~ c), so a template with many variants is one
+cluster. That is what a split without leaks needs; removal looks at direct pairs instead.
+Texts are read in source order and never all held; what is kept of a row is its digests and its signature.
+Not covered: translations, paraphrases (`semantic.py`), duplicates of a part (`overlaps.py`).
 """
 
 from __future__ import annotations
@@ -14,10 +16,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from metier.prepare.flow import Flow, count
-from metier.prepare.minhash import fold_loosely, join, near_pairs, root
+import numpy as np
+
+from metier.prepare.flow import Flow, Row, count
+from metier.prepare.minhash import join, near_pairs, root
+from metier.prepare.shingles import Array
 from metier.registry import register
 from metier.tables import digest
 
@@ -25,22 +30,52 @@ _WIDE = "[\u3000-\u30ff\u3400-\u9fff\uff00-\uffef]"
 _BESIDE_WIDE = re.compile(f"(?<={_WIDE}) | (?={_WIDE})")
 
 
+class KeyPairs:
+    """Near pairs as (key of the earlier text, key of the later text, similarity); 24 bytes a pair."""
+
+    def __init__(self, keys: Sequence[str], pairs: Array, similarity: Array) -> None:
+        self.keys, self.pairs, self.similarity = keys, pairs, similarity
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __iter__(self) -> Iterator[tuple[str, str, float]]:
+        for start in range(0, len(self.pairs), 4096):
+            part = slice(start, start + 4096)
+            for (i, j), value in zip(self.pairs[part].tolist(), self.similarity[part].tolist(), strict=True):
+                yield self.keys[i], self.keys[j], value
+
+
+class _Texts(Sequence[str]):
+    """The texts of some rows, each read when it is asked for."""
+
+    def __init__(self, rows: Sequence[Row], places: Sequence[int]) -> None:
+        self.rows, self.places = rows, places
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index):  # type: ignore[no-untyped-def]
+        return self.rows[self.places[index]].compared
+
+
 @register("operation", "duplicates")
 def find_duplicates(flow: Flow) -> str:
     """Fill `key` and `cluster` of every row, `flow.near` and `flow.duplicates`."""
     rows = flow.rows
     parent = list(range(len(rows)))
-    first: dict[str, int] = {}  # folded text -> its first row
+    first: dict[str, int] = {}  # key -> its first row
     for index, row in enumerate(rows):
-        row.key = digest(fold(row.text))
+        if row.pair or not row.key:  # as a rule the engine has made it, of the text alone
+            row.key = digest(fold(row.compared))
         join(parent, first.setdefault(row.key, index), index)
-    near = _near(flow, list(first.values())) if flow.config.dedup.near else []
-    for i, j, _ in near:
+    pairs, similarity = _near(flow, list(first.values())) if flow.config.dedup.near else (np.zeros((0, 2), int), ())
+    for i, j in pairs.tolist():
         join(parent, i, j)
     for index, row in enumerate(rows):
         row.cluster = rows[root(parent, index)].id
-    flow.near = [(rows[i].key, rows[j].key, similarity) for i, j, similarity in near]
-    _list_duplicates(flow, first, near)
+    flow.near = KeyPairs([row.key for row in rows], pairs, np.asarray(similarity, float))
+    _list_duplicates(flow, first, pairs, flow.near.similarity)
     return _note(flow)
 
 
@@ -49,30 +84,24 @@ def fold(text: str) -> str:
     return _BESIDE_WIDE.sub("", " ".join(unicodedata.normalize("NFC", text).casefold().split()))
 
 
-def _near(flow: Flow, first: Sequence[int]) -> list[tuple[int, int, float]]:
-    """Near pairs among the rows with the indices `first`, as (smaller index, larger index, similarity), sorted."""
-    same: dict[str, list[int]] = defaultdict(list)  # loosely folded text -> rows
-    for index in first:
-        loose = fold_loosely(flow.rows[index].text)
-        if loose:
-            same[loose].append(index)
-    texts = list(same)
+def _near(flow: Flow, first: Sequence[int]) -> tuple[Array, Array]:
+    """Near pairs among the rows with the indices `first`: (smaller index, larger index), sorted, and similarities."""
     settings = flow.config.dedup
-    with flow.console.progress("near duplicates", 2 * len(texts), "texts") as meter:
-        found = near_pairs(texts, settings.threshold, settings.permutations, meter.advance)
-    if found.crowded:
-        flow.warn(f"{len(found.crowded):,} texts share a passage with so many others that not all pairs were compared; "
+    with flow.console.progress("near duplicates", 2 * len(first), "texts") as meter:
+        near = near_pairs(_Texts(flow.rows, first), settings.threshold, settings.permutations, meter.advance)
+    if near.crowded:
+        flow.warn(f"{len(near.crowded):,} texts share a passage with so many others that not all pairs were compared; "
                   "near duplicates among them may be missed")  # fmt: skip
-    pairs = [(places[0], other, 1.0) for places in same.values() for other in places[1:]]
-    pairs += [(same[texts[i]][0], same[texts[j]][0], similarity) for i, j, similarity in found.pairs]
-    return sorted(pairs)
+    pairs, similarity = near.all_pairs()
+    pairs = np.array(first, np.int64)[pairs]  # still sorted, since `first` rises
+    return pairs, similarity
 
 
-def _list_duplicates(flow: Flow, first: dict[str, int], near: Sequence[tuple[int, int, float]]) -> None:
+def _list_duplicates(flow: Flow, first: dict[str, int], pairs: Array, similarities: Array) -> None:
     """One entry for each row that repeats an earlier one: the exact one, else the nearest."""
     rows = flow.rows
     best: dict[int, tuple[float, int]] = {}
-    for i, j, similarity in near:
+    for (i, j), similarity in zip(pairs.tolist(), similarities.tolist(), strict=True):
         best[j] = max(best.get(j, (0.0, 0)), (similarity, -i))
     for index, row in enumerate(rows):
         earlier = first[row.key]

@@ -9,16 +9,16 @@ it. Near duplicates are different: they stay separate examples, so their groups 
 does so.
 An official test set is not folded: its size and its weights are part of what makes figures comparable.
 Near duplicates (`remove_near`): in source order, a row goes if it is directly near to a row that stays, the labels
-agree and so do all numbers, dates and negations (`guard.py`).
+agree and so do all numbers, dates, parties and negations (`guard.py`). What the guard kept apart is counted by kind.
 Not covered: choosing the better of two texts; the first stays.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 from metier.prepare.flow import TEST, Flow, Row
-from metier.prepare.guard import facts
+from metier.prepare.guard import difference
 from metier.registry import register
 
 
@@ -28,7 +28,7 @@ def fold_duplicates(flow: Flow) -> str:
     folded = _fold_exact(flow) if flow.config.dedup.exact else 0
     notes = [f"{folded:,} equal texts folded" if flow.config.dedup.exact else "equal texts kept"]
     if flow.config.dedup.near and flow.config.dedup.remove_near:
-        notes.append(f"{_remove_near(flow):,} near duplicates removed")
+        notes.append(_remove_near(flow))
     return ", ".join(notes)
 
 
@@ -50,25 +50,31 @@ def _fold_exact(flow: Flow) -> int:
     return folded
 
 
-def _remove_near(flow: Flow) -> int:
+def _remove_near(flow: Flow) -> str:
     rows = flow.by_key()
     earlier: dict[str, list[str]] = defaultdict(list)
     for one, two, _ in flow.near:
         earlier[two].append(one)
     gone: dict[str, str] = {}
+    apart: Counter[str] = Counter()
     for row in flow.rows:
         if _fixed(flow, row):
             continue
         others = (other for key in earlier[row.key] for other in rows.get(key, ()))
         for other in others:
-            if (other.id not in gone and not _fixed(flow, other) and other.answer == row.answer
-                    and other.split == row.split and facts(other.text) == facts(row.text)):  # fmt: skip
+            if other.id in gone or _fixed(flow, other) or (other.answer, other.split) != (row.answer, row.split):
+                continue
+            if kind := difference(other.text, row.text):
+                apart[kind] += 1
+            else:
                 gone[row.id] = other.id
                 break
     for id, kept in gone.items():
         if id in flow.duplicates:
             flow.duplicates[id]["kept_id"] = kept
-    return flow.reject(lambda row: ("near duplicate", f"nearly equal to {gone[row.id]}") if row.id in gone else None)
+    removed = flow.reject(lambda row: ("near duplicate", f"nearly equal to {gone[row.id]}") if row.id in gone else None)
+    kept_apart = "; kept apart by " + ", ".join(f"{kind} {n:,}" for kind, n in sorted(apart.items())) if apart else ""
+    return f"{removed:,} near duplicates removed{kept_apart}"
 
 
 def _fixed(flow: Flow, row: Row) -> bool:

@@ -1,107 +1,107 @@
-"""Near-duplicate pairs among many texts: MinHash, LSH bands, exact verification. Numpy only.
+"""Near-duplicate pairs among many texts: one-pass MinHash, LSH bands, exact verification. Numpy only.
 
-Shingles: 5 characters where the script separates words, 2 where it does not (Han, kana, Hangul); in mixed text each
-position takes its own width. Characters and not words, so that a typing error costs 5 shingles and not the sentence,
-no tokeniser is needed, and a message of six words still has 30 shingles. A Han character carries about as much as 2
-to 3 letters, so the pair weighs like 5 letters: one changed character in 20 leaves a Jaccard similarity of 0.81, with
-3 it would be 0.71.
+Signatures: fast similarity sketching (Dahlgaard, Knudsen and Thorup 2017), the exact form of one-permutation hashing.
+A shingle is hashed once and falls into one of the signature's cells, where the smallest value stays; a cell that
+stays empty is filled in further rounds, which only short texts need, and at last by the shingle that is smallest under
+a hash of that cell. So each cell agrees between two texts with a probability of exactly their Jaccard similarity, as
+with `permutations` independent hashes, for texts of any length; a long text costs one or two hashes a shingle and not
+`permutations` (docs/decisions, "one hash a shingle").
 Candidates come from LSH bands tuned so that a pair exactly at the threshold is missed in less than 1 % of cases
 (another 0.6 % by the estimate that is looked at first); each candidate is then verified by the Jaccard similarity of
-its shingle sets, so false positives cost time and nothing else.
+its shingle sets (shingles.py), so false positives cost time and nothing else.
 A passage that thousands of texts share (a disclaimer, a template) puts them into one bucket, where all pairs would be
 millions: there, a few leaders are compared with all others, in each band other ones, and what is not connected then
 is counted in `crowded`.
-Permutations have a fixed seed: clusters depend on the texts alone, never on the recipe's seed or the order of rows.
-Memory: 4 * permutations bytes a text for signatures; everything else is worked off in chunks of fixed size.
-Source: Broder 1997 (MinHash); Indyk and Motwani 1998 (LSH); multiply-shift hashing, Dietzfelbinger 1997.
-Not covered: more texts than fit into memory as signatures (about 10 million in 5 GB).
+Hashes have a fixed seed: pairs depend on the texts alone, never on the recipe's seed or on how texts are batched, and
+the order of texts only decides who leads a crowded bucket.
+Memory: permutations * 1.7 bytes a text, in a file as soon as that is large, 16 bytes a verified pair, and blocks of a
+fixed size; texts are asked for in order, a block at a time, and never kept.
+Source: Broder 1997 (MinHash); Indyk and Motwani 1998 (LSH); Li and Koenig 2010 (b-bit estimates).
+Not covered: similarity of a part to a whole (`overlaps.py`), and of meaning (`semantic.py`).
 """
 
 from __future__ import annotations
 
-import re
-import unicodedata
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from metier.prepare.shingles import Array, Shingles, blocks, jaccard, keep_memory, mix, shingle
 
-LATIN_WIDTH, HAN_WIDTH = 5, 2
-CHUNK = 1 << 20  # characters hashed at once: 8 MB an array
-BLOCK = 1 << 15  # pairs compared at once: 16 MB a gathered signature
+ROUNDS = 16  # rounds of hashing all shingles before cells are filled one by one; even, two rounds share a hash
+SMALL = 1 << 28  # bytes of signatures that are kept in memory; more goes to a temporary file
+STEP = 1 << 15  # pairs whose estimates are compared at once
+PENDING = 1 << 21  # candidates collected before they are verified, so that texts are read in long runs (16 MB)
 LARGE = 64  # texts in a bucket up to which all pairs are compared
 LEADERS = 8  # in larger ones, so many texts are compared with all others, in each band
 MISS = 0.01  # a pair exactly at the threshold is missed at most this often
 
-CACHE = 1 << 23  # characters up to which all shingle sets are kept (64 MB) instead of computed again
-
-_NOT_WORD = re.compile(r"[\W_]+")
-_BETWEEN = re.compile("(?<=[\u3041-\u30ff\u3400-\u9fff]) | (?=[\u3041-\u30ff\u3400-\u9fff])")
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_EMPTY = np.uint32(0xFFFFFFFF)
 
 
 @dataclass
 class Near:
-    """Verified pairs (i < j) with their similarity, and the texts of large buckets that met only the leaders."""
+    """Verified pairs (i < j) and their similarities, sorted, and the texts of large buckets that met only leaders.
 
-    pairs: list[tuple[int, int, float]] = field(default_factory=list)
+    names: uint64 (texts,), equal for texts that are equal but for case, width, punctuation and white space; only the
+    first text of a name takes part in pairs.
+    """
+
+    pairs: Array = field(default_factory=lambda: np.zeros((0, 2), np.int64))
+    similarity: Array = field(default_factory=lambda: np.zeros(0))
     crowded: set[int] = field(default_factory=set)
+    names: Array = field(default_factory=lambda: np.zeros(0, np.uint64))
+
+    def all_pairs(self) -> tuple[Array, Array]:
+        """Pairs and similarities with those of equal name added, each with the first of its name; sorted."""
+        _, first, inverse = np.unique(self.names, return_index=True, return_inverse=True)
+        same = np.flatnonzero((first[inverse] != np.arange(len(inverse))) & (self.names != 0))  # 0: no letter at all
+        pairs = np.concatenate([np.stack([first[inverse[same]], same], axis=1), self.pairs])
+        similarity = np.concatenate([np.ones(len(same)), self.similarity])
+        order = np.lexsort((pairs[:, 1], pairs[:, 0]))
+        return pairs[order], similarity[order]
 
 
-@dataclass(frozen=True)
-class Sets:
-    """Shingle sets of texts: key[offsets[i]:offsets[i + 1]] = i * names + rank of each shingle, all of it sorted."""
+@dataclass
+class Signatures:
+    """What is kept of every text. keys: uint32 (bands, texts); short: uint8 (texts, permutations), the low byte of
+    each cell; sizes: shingles of each text, lengths: its characters, names as in `Near`."""
 
-    offsets: Array
-    key: Array
-    names: int  # different shingles
-
-
-def fold_loosely(text: str) -> str:
-    """What shingles are cut from: width, case, punctuation and white space folded away."""
-    text = _NOT_WORD.sub(" ", unicodedata.normalize("NFKC", text).casefold()).strip()
-    return _BETWEEN.sub("", text)
+    keys: Array
+    short: Array
+    sizes: Array
+    lengths: Array
+    names: Array
 
 
 def near_pairs(
     texts: Sequence[str], threshold: float, permutations: int, advance: Callable[[float], None] = lambda done: None
 ) -> Near:
-    """All pairs of `texts` (already folded) with Jaccard similarity >= threshold, but for the misses named above.
+    """All pairs of `texts` with Jaccard similarity >= threshold, but for the misses named above.
 
-    `advance` is called with 1 for each text hashed, and once a text again over all bands. Texts with no shingle at all
-    (up to 4 letters, 1 Han character) have no near duplicates.
+    `texts` may be anything that gives text number i when asked: it is asked in order. `advance` is called with 1 for
+    each text hashed, and once a text again over all bands. Texts with no shingle at all (up to 4 letters, 1 Han
+    character) have no near duplicates. Of texts with one name only the first is looked at.
     """
-    signatures, sizes = sign(texts, permutations, advance)
-    filled = np.flatnonzero(sizes)
-    near, parent = Near(), np.arange(len(texts))
-    seen = np.empty(0, np.int64)  # keys of pairs that were verified before
-    floor = threshold - 2.5 * np.sqrt(threshold * (1 - threshold) / permutations)
+    keep_memory()
     bands, rows = band_shape(threshold, permutations)
-    short = signatures.astype(np.uint8)  # one byte of each estimates as well (b-bit MinHash) and is faster
-    sets = rank_sets(texts) if sum(map(len, texts)) <= CACHE else None
+    signed = sign(texts, permutations, (bands, rows), advance)
+    first = np.zeros(len(texts), bool)
+    first[np.unique(signed.names, return_index=True)[1]] = True
+    filled = np.flatnonzero(first & (signed.sizes > 0))
+    search = _Search(texts, signed, threshold, permutations)
     for band in range(bands):
-        keys = _band_keys(signatures[filled, band * rows : (band + 1) * rows])
-        verified = [seen]
-        for pairs in _candidates(filled, keys, parent, band, near):
-            alike = (short[pairs[:, 0]] == short[pairs[:, 1]]).mean(axis=1) >= floor
-            key = np.sort(pairs[alike, 0] * len(texts) + pairs[alike, 1])
-            if len(seen):
-                key = key[seen[np.minimum(np.searchsorted(seen, key), len(seen) - 1)] != key]
-            if len(key) == 0:
-                continue
-            verified.append(key)
-            found = np.stack([key // len(texts), key % len(texts)], axis=1)
-            for (i, j), similarity in zip(found.tolist(), jaccard(texts, found, sets).tolist(), strict=True):
-                if similarity >= threshold:
-                    near.pairs.append((i, j, similarity))
-                    join(parent, i, j)
-        seen = np.sort(np.concatenate(verified))  # within a band, no pair comes twice
+        for pairs in _small_buckets(filled, signed.keys[band]):
+            search.look_at(pairs)
         advance(len(texts) / bands)
-    near.pairs.sort()
-    return near
+    search.verify()
+    for band in range(bands):  # afterwards, since most of their texts may be connected by now
+        _large_buckets([*_buckets(filled, signed.keys[band], LARGE + 1)], band, search)
+    return search.result()
 
 
 def band_shape(threshold: float, permutations: int) -> tuple[int, int]:
@@ -119,114 +119,189 @@ def band_shape(threshold: float, permutations: int) -> tuple[int, int]:
 
 
 def sign(
-    texts: Sequence[str], permutations: int, advance: Callable[[float], None] = lambda done: None
-) -> tuple[Array, Array]:
-    """Signatures, uint32 (texts, permutations), and the number of shingles of each text, int64 (texts,)."""
-    random = np.random.Generator(np.random.PCG64(20240229))  # any fixed number: results must not depend on the recipe
-    factor = random.integers(0, 2**63, permutations, np.uint64) * np.uint64(2) + np.uint64(1)
-    shift = random.integers(0, 2**63, permutations, np.uint64)
-    signatures = np.full((len(texts), permutations), np.iinfo(np.uint32).max, np.uint32)
-    sizes = np.zeros(len(texts), np.int64)
-    for first, last in _chunks(texts):
-        offsets, hashes = shingle_sets(texts[first:last])
-        sizes[first:last] = np.diff(offsets)
-        filled = np.flatnonzero(sizes[first:last])
-        if len(filled):
-            for k in range(permutations):
-                mixed = (hashes * factor[k] + shift[k]) >> np.uint64(32)
-                signatures[first + filled, k] = np.minimum.reduceat(mixed, offsets[filled])
-        advance(last - first)
-    return signatures, sizes
+    texts: Sequence[str], permutations: int, shape: tuple[int, int],
+    advance: Callable[[float], None] = lambda done: None,
+) -> Signatures:  # fmt: skip
+    """Read every text once and keep its signature."""
+    number, (bands, rows) = len(texts), shape
+    signed = Signatures(_room((bands, number), np.uint32), _room((number, permutations), np.uint8),
+                        *(np.zeros(number, kind) for kind in (np.int64, np.int64, np.uint64)))  # fmt: skip
+    for first, part in blocks(texts):
+        here = slice(first, first + len(part))
+        found = shingle(part)
+        cells = sketch(found, permutations)
+        signed.short[here] = cells.astype(np.uint8)
+        signed.keys[:, here] = _band_keys(cells[:, : bands * rows].reshape(-1, bands, rows)).T
+        signed.sizes[here], signed.names[here] = found.sizes, found.names
+        signed.lengths[here] = [len(text) for text in part]
+        advance(len(part))
+    return signed
 
 
-def shingle_sets(texts: Sequence[str]) -> tuple[Array, Array]:
-    """Hashed shingle sets as (offsets int64 (texts + 1,), hashes uint64): set i is hashes[offsets[i]:offsets[i + 1]].
+def sketch(found: Shingles, permutations: int) -> Array:
+    """Signatures of a block of texts, uint32 (texts, permutations); of a text without shingles all cells are equal.
 
-    Each set is sorted and free of repeats.
+    Each value has 7 bits that say the round in which the cell was filled and 25 bits of a hash, so that what came in
+    an earlier round is smaller, and a cell is the minimum over all rounds.
     """
-    lengths = np.array([len(text) for text in texts], np.int64)
-    raw = "".join(texts).encode("utf-32-le", "surrogatepass")
-    codes = np.frombuffer(raw + bytes(4 * (LATIN_WIDTH - 1)), "<u4").astype(np.uint64)
-    total = int(lengths.sum())
-    text = np.repeat(np.arange(len(texts)), lengths)
-    left = np.cumsum(lengths)[text] - np.arange(total)  # characters from here to the end of the text
-    unspaced = _unspaced(codes[:total])
-    value = np.zeros(total, np.uint64)
-    narrow = value
-    for k in range(LATIN_WIDTH):
-        value = value * np.uint64(0x9E3779B97F4A7C15) + codes[k : k + total] + np.uint64(1)
-        if k + 1 == HAN_WIDTH:
-            narrow = value
-    value = _mix(np.where(unspaced, narrow, value))
-    whole = left >= np.where(unspaced, HAN_WIDTH, LATIN_WIDTH)
-    text, value = text[whole], value[whole]
-    order = np.lexsort((value, text))
-    text, value = text[order], value[order]
-    first = np.ones(len(text), bool)
-    first[1:] = (text[1:] != text[:-1]) | (value[1:] != value[:-1])
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(text[first], minlength=len(texts)))])
-    return offsets.astype(np.int64), value[first]
+    number = len(found.sizes)
+    cells = np.full(number * permutations, _EMPTY, np.uint32)
+    owner = np.repeat(np.arange(number), found.sizes)
+    hashes, start = found.hashes, owner * permutations
+    for done in range(0, ROUNDS, 2):
+        for half in (0, 32):  # 7 to 32 bits choose the cell (by multiplication), 25 others are the value
+            bits = (hashes >> np.uint64(half)).astype(np.uint32)
+            wide = _scatter(bits).astype(np.uint64) * np.uint64(permutations)
+            cell = start + (wide >> np.uint64(32)).view(np.int64)
+            value = np.uint32((done + (half > 0)) << 25) | (bits & np.uint32((1 << 25) - 1))
+            if done or half:
+                empty = cells[cell] > value  # most are filled already
+                cell, value = cell[empty], value[empty]
+            np.minimum.at(cells, cell, value)
+        wanting = (cells.reshape(number, permutations) == _EMPTY).any(axis=1) & (found.sizes > 0)
+        if not wanting.any():
+            return cells.reshape(number, permutations)
+        keep = wanting[owner]
+        hashes, start, owner = mix(hashes[keep] + _GOLDEN), start[keep], owner[keep]
+    _fill(cells, found, permutations)
+    return cells.reshape(number, permutations)
 
 
-def rank_sets(texts: Sequence[str]) -> Sets:
-    """Shingle sets with the hashes replaced by their ranks, for counting what two sets share."""
-    parts = [shingle_sets(texts[first:last]) for first, last in _chunks(texts)] or [shingle_sets([])]
-    sizes = np.concatenate([np.diff(offsets) for offsets, _ in parts])
-    names, rank = np.unique(np.concatenate([hashes for _, hashes in parts]), return_inverse=True)
-    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    key = np.repeat(np.arange(len(sizes)), sizes) * max(len(names), 1) + rank
-    return Sets(offsets, key, max(len(names), 1))
+def _scatter(bits: Array) -> Array:
+    """32 bits mixed once more, so that cell and value are independent. Source: the finaliser of MurmurHash3."""
+    bits = bits ^ (bits >> np.uint32(16))
+    bits *= np.uint32(0x85EBCA6B)
+    bits ^= bits >> np.uint32(13)
+    bits *= np.uint32(0xC2B2AE35)
+    bits ^= bits >> np.uint32(16)
+    return bits
 
 
-def jaccard(texts: Sequence[str], pairs: Array, sets: Sets | None = None) -> Array:
-    """Exact Jaccard similarity (up to collisions of 64-bit hashes) of each pair of texts, float64 (pairs,).
-
-    `sets` are those of all texts; without them they are computed for the texts of a batch at a time.
-    """
-    if sets is not None:
-        return _jaccard(sets, pairs)
-    result = np.zeros(len(pairs))
-    lengths = np.array([len(text) for text in texts], np.int64)
-    start = 0
-    while start < len(pairs):  # as many pairs at once as fit a chunk of characters
-        total = np.cumsum(lengths[pairs[start : start + BLOCK]].sum(axis=1))
-        stop = start + max(1, int(np.searchsorted(total, CHUNK)))
-        members, local = np.unique(pairs[start:stop], return_inverse=True)
-        result[start:stop] = _jaccard(rank_sets([texts[i] for i in members]), local.reshape(-1, 2))
-        start = stop
-    return result
+def _fill(cells: Array, found: Shingles, permutations: int) -> None:
+    """Every cell that is still empty takes the shingle of its text that is smallest under the cell's own hash."""
+    text, cell = np.divmod(np.flatnonzero(cells == _EMPTY), permutations)
+    offsets = np.cumsum(found.sizes) - found.sizes
+    step = max(1, (1 << 20) // max(int(found.sizes.max(initial=1)), 1))
+    filled = np.flatnonzero(found.sizes[text])
+    for begin in range(0, len(filled), step):
+        part = filled[begin : begin + step]
+        count = found.sizes[text[part]]
+        ends = np.cumsum(count)
+        place = np.repeat(offsets[text[part]] - ends + count, count) + np.arange(ends[-1])
+        own = mix(found.hashes[place] ^ np.repeat(mix(cell[part].astype(np.uint64) + _GOLDEN), count))
+        least = np.minimum.reduceat(own >> np.uint64(39), ends - count).astype(np.uint32)
+        cells[text[part] * permutations + cell[part]] = np.uint32(127 << 25) | np.minimum(least, (1 << 25) - 2)
 
 
-def _jaccard(sets: Sets, pairs: Array) -> Array:
-    """Pairs of a text that has many (a leader) by marking its shingles, all others by looking shingles up."""
-    sizes = np.diff(sets.offsets)
-    common = np.zeros(len(pairs), np.int64)
-    texts, counts = np.unique(pairs, return_counts=True)
-    done = np.zeros(len(pairs), bool)
-    for leader in texts[counts >= 64].tolist():
-        here = np.flatnonzero(~done & (pairs == leader).any(axis=1))
-        marked = np.zeros(sets.names, bool)
-        marked[sets.key[sets.offsets[leader] : sets.offsets[leader + 1]] % sets.names] = True
-        for begin in range(0, len(here), 1024):
-            part = here[begin : begin + 1024]
-            elements, pair = _elements(sets, pairs[part].sum(axis=1) - leader)
-            common[part] = np.bincount(pair[marked[sets.key[elements] % sets.names]], minlength=len(part))
-        done[here] = True
-    for begin in range(0, len(rest := np.flatnonzero(~done)), 4096):
-        part = rest[begin : begin + 4096]
-        left, right = pairs[part].T
-        elements, pair = _elements(sets, left)
-        wanted = right[pair] * sets.names + sets.key[elements] % sets.names
-        place = np.minimum(np.searchsorted(sets.key, wanted), max(len(sets.key) - 1, 0))
-        common[part] = np.bincount(pair[sets.key[place] == wanted], minlength=len(part))
-    return common / np.maximum(sizes[pairs].sum(axis=1) - common, 1)
+class _Search:
+    """Candidates come in, are screened by their estimate, collected, verified in sorted batches and remembered."""
+
+    def __init__(self, texts: Sequence[str], signed: Signatures, threshold: float, permutations: int) -> None:
+        self.texts, self.signed, self.threshold = texts, signed, threshold
+        self.floor = threshold - 2.5 * np.sqrt(threshold * (1 - threshold) / permutations)
+        self.parent = np.arange(len(texts))
+        self.seen = np.empty(0, np.int64)  # keys of pairs that were verified, sorted
+        self.waiting: list[Array] = []
+        self.number = 0
+        self.found: list[tuple[Array, Array]] = []
+        self.crowded: set[int] = set()
+
+    def look_at(self, pairs: Array) -> None:
+        """Pairs (smaller index first), int64 (pairs, 2), any number of times."""
+        for begin in range(0, len(pairs), STEP):
+            i, j = pairs[begin : begin + STEP].T
+            alike = (self.signed.short[i] == self.signed.short[j]).mean(axis=1) >= self.floor
+            if alike.any():
+                self.waiting.append(i[alike] * len(self.texts) + j[alike])
+                self.number += int(alike.sum())
+        if self.number > PENDING:
+            self.verify()
+
+    def verify(self) -> None:
+        """Compare all that wait; connect and keep what is similar enough."""
+        keys = np.unique(np.concatenate([np.empty(0, np.int64), *self.waiting]))
+        self.waiting, self.number = [], 0
+        if not len(keys):
+            return
+        if len(self.seen):
+            keys = keys[self.seen[np.minimum(np.searchsorted(self.seen, keys), len(self.seen) - 1)] != keys]
+        pairs = np.stack(np.divmod(keys, max(len(self.texts), 1)), axis=1)
+        similarity = jaccard(self.texts, self.signed.lengths, pairs)
+        near = similarity >= self.threshold
+        for i, j in pairs[near].tolist():
+            join(self.parent, i, j)
+        self.found.append((keys[near], similarity[near]))
+        self.seen = np.union1d(self.seen, keys)
+
+    def result(self) -> Near:
+        if not self.found:
+            return Near(names=self.signed.names)
+        keys, similarity = (np.concatenate(column) for column in zip(*self.found, strict=True))
+        order = np.argsort(keys)
+        pairs = np.stack(np.divmod(keys[order], max(len(self.texts), 1)), axis=1)
+        return Near(pairs, similarity[order], self.crowded, self.signed.names)
 
 
-def _elements(sets: Sets, texts: Array) -> tuple[Array, Array]:
-    """Places in `sets.key` of all shingles of `texts`, and for each which of `texts` it belongs to."""
-    sizes = np.diff(sets.offsets)[texts]
-    owner = np.repeat(np.arange(len(texts)), sizes)
-    return sets.offsets[texts][owner] + np.arange(len(owner)) - np.repeat(np.cumsum(sizes) - sizes, sizes), owner
+def _buckets(items: Array, keys: Array, least: int) -> Iterator[Array]:
+    """Texts that share a key, in order, for every key with at least `least` texts."""
+    members, starts, sizes = _sorted(items, keys)
+    for start, size in zip(starts[sizes >= least].tolist(), sizes[sizes >= least].tolist(), strict=True):
+        yield members[start : start + size]
+
+
+def _small_buckets(items: Array, keys: Array) -> Iterator[Array]:
+    """All pairs that share a key with at most LARGE texts, int64 (pairs, 2), in blocks."""
+    members, starts, sizes = _sorted(items, keys)
+    for size in np.unique(sizes[(sizes > 1) & (sizes <= LARGE)]).tolist():
+        left, right = np.triu_indices(size, 1)
+        first = starts[sizes == size]
+        step = max(1, STEP // len(left))
+        for begin in range(0, len(first), step):
+            rows = members[first[begin : begin + step, None] + np.arange(size)]
+            yield np.stack([rows[:, left].ravel(), rows[:, right].ravel()], axis=1)
+
+
+def _sorted(items: Array, keys: Array) -> tuple[Array, Array, Array]:
+    """(texts by key and number, where each bucket starts, its size)."""
+    both = np.sort((keys[items].astype(np.uint64) << np.uint64(32)) | items.astype(np.uint64))
+    members = (both & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    changes = np.flatnonzero(np.diff(both >> np.uint64(32))) + 1
+    starts = np.concatenate([[0], changes]).astype(np.int64) if len(both) else np.zeros(0, np.int64)
+    return members, starts, np.diff(np.append(starts, len(both)))
+
+
+def _large_buckets(buckets: Sequence[Array], band: int, search: _Search) -> None:
+    """In each bucket a few leaders, each against all texts it is not connected with yet; other ones in each band."""
+    buckets = [np.roll(members, -((band * LEADERS) % len(members))) for members in buckets]
+    leaders: list[list[int]] = [[] for _ in buckets]
+    for _ in range(LEADERS):
+        for members, chosen in zip(buckets, leaders, strict=True):
+            roots = _roots(search.parent, members)
+            fresh = ~np.isin(roots, _roots(search.parent, np.array(chosen, np.int64)))
+            if fresh.any():
+                chosen.append(int(members[np.argmax(fresh)]))
+                others = members[roots != roots[np.argmax(fresh)]]
+                search.look_at(np.sort(np.stack([np.full(len(others), chosen[-1]), others], axis=1), axis=1))
+        search.verify()
+    for members, chosen in zip(buckets, leaders, strict=True):
+        left = ~np.isin(_roots(search.parent, members), _roots(search.parent, np.array(chosen, np.int64)))
+        search.crowded.update(members[left].tolist())
+
+
+def _band_keys(cells: Array) -> Array:
+    """One key for the rows of each band: uint32 (texts, bands, rows) -> uint32 (texts, bands)."""
+    key = np.zeros(cells.shape[:2], np.uint64)
+    for row in range(cells.shape[2]):
+        key = mix(key + cells[:, :, row] + _GOLDEN)
+    return (key >> np.uint64(32)).astype(np.uint32)
+
+
+def _room(shape: tuple[int, int], kind: Any) -> Array:
+    """An array of zeros, in a file that vanishes by itself if it is large."""
+    if shape[0] * shape[1] * np.dtype(kind).itemsize <= SMALL:
+        return np.zeros(shape, kind)
+    with tempfile.TemporaryFile() as file:
+        return np.memmap(file, kind, "w+", shape=shape)
 
 
 def join(parent: Array | list[int], i: int, j: int) -> None:
@@ -249,73 +324,3 @@ def _roots(parent: Array, items: Array) -> Array:
         if np.array_equal(above, items):
             return items
         items = above
-
-
-def _chunks(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
-    first, characters = 0, 0
-    for index, text in enumerate(texts):
-        characters += len(text)
-        if characters >= CHUNK:
-            yield first, index + 1
-            first, characters = index + 1, 0
-    if first < len(texts):
-        yield first, len(texts)
-
-
-def _band_keys(part: Array) -> Array:
-    key = np.zeros(len(part), np.uint64)
-    for column in part.T:
-        key = _mix(key + column.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15))
-    return key
-
-
-def _candidates(items: Array, keys: Array, parent: Array, band: int, near: Near) -> Iterator[Array]:
-    """Pairs (smaller index first) that share a key, int64 (pairs, 2), in blocks."""
-    order = np.argsort(keys, kind="stable")
-    changes = np.flatnonzero(keys[order][1:] != keys[order][:-1]) + 1
-    starts = np.concatenate([[0], changes, [len(keys)]]).astype(np.int64)
-    sizes = np.diff(starts)
-    for size in np.unique(sizes[(sizes > 1) & (sizes <= LARGE)]).tolist():
-        left, right = np.triu_indices(size, 1)
-        first = starts[:-1][sizes == size]
-        step = max(1, BLOCK // len(left))
-        for begin in range(0, len(first), step):
-            members = np.sort(items[order[first[begin : begin + step, None] + np.arange(size)]], axis=1)
-            yield np.stack([members[:, left].ravel(), members[:, right].ravel()], axis=1)
-    for start, size in zip(starts[:-1][sizes > LARGE].tolist(), sizes[sizes > LARGE].tolist(), strict=True):
-        yield from _large_bucket(np.sort(items[order[start : start + size]]), parent, band, near)
-
-
-def _large_bucket(members: Array, parent: Array, band: int, near: Near) -> Iterator[Array]:
-    """A few leaders, each against all texts it is not connected with yet. Leaders change from band to band.
-
-    `parent` is read anew for each leader, because what was yielded before may have connected texts.
-    """
-    members = np.roll(members, -((band * LEADERS) % len(members)))
-    leaders: list[int] = []
-    for _ in range(LEADERS):
-        roots = _roots(parent, members)
-        fresh = ~np.isin(roots, _roots(parent, np.array(leaders, np.int64)))
-        if not fresh.any():
-            return
-        leader = int(np.argmax(fresh))
-        others = members[roots != roots[leader]]
-        for begin in range(0, len(others), BLOCK):
-            block = others[begin : begin + BLOCK]
-            yield np.sort(np.stack([np.full(len(block), members[leader]), block], axis=1), axis=1)
-        leaders.append(int(members[leader]))
-    left = ~np.isin(_roots(parent, members), _roots(parent, np.array(leaders, np.int64)))
-    near.crowded.update(members[left].tolist())
-
-
-def _unspaced(codes: Array) -> Array:
-    """Scripts that write no spaces between words: kana, Han, Hangul syllables, Han extensions."""
-    return (((codes >= 0x3041) & (codes <= 0x30FF)) | ((codes >= 0x3400) & (codes <= 0x9FFF))
-            | ((codes >= 0xAC00) & (codes <= 0xD7A3)) | ((codes >= 0x20000) & (codes <= 0x323AF)))  # fmt: skip
-
-
-def _mix(value: Array) -> Array:
-    """The finaliser of SplitMix64: every input bit reaches every output bit."""
-    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return value ^ (value >> np.uint64(31))

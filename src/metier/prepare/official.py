@@ -13,6 +13,7 @@ from collections import Counter
 
 from metier.errors import UserError
 from metier.prepare.flow import SPLITS, TEST, TRAIN, VALIDATION, Flow, count, some
+from metier.prepare.ties import ties_of
 from metier.registry import register
 
 _NAMES = {
@@ -33,7 +34,7 @@ def official(flow: Flow) -> str:
         raise UserError(f"the data brings no official split that can be used: {problem}", "prepare.split.by=column",
                         "map the column (collect.sources.0.columns.split=NAME), mark a source (collect.sources.1.split"
                         "=test), or choose prepare.split.by=auto")  # fmt: skip
-    groups = len({row.group for row in flow.rows if row.group})
+    groups = len({tie for ties in ties_of(flow) for tie in ties})
     if wanted == "group" and not groups:
         raise UserError(
             "no document has a group", "prepare.split.by=group",
@@ -56,6 +57,8 @@ def official(flow: Flow) -> str:
         )  # fmt: skip
     if wanted == "stratified" and groups:
         flow.warn(f"{count(groups, 'group')} may stand on both sides; prepare.split.by=group keeps them apart")
+    if wanted == "time":
+        return "our own, by time" + (f" ({groups:,} groups stay whole)" if groups else "")
     return f"our own, {'by group (' + format(groups, ',') + ')' if wanted == 'group' else 'by label'}"
 
 

@@ -1,7 +1,8 @@
 """Train, validation and test, so that nothing that belongs together stands on both sides.
 
-What belongs together: the rows of a duplicate cluster, and with `by: group` the rows of a patient, client or matter.
-A union is what is connected by either; a row with neither is a union of its own. Unions are placed, largest first,
+What belongs together: the rows of a duplicate cluster, and with `by: group` or `time` the rows of a patient, client,
+matter or household (`ties.py`). A union is what is connected by any of these; a row with none is a union of its own.
+With `by: time` the newest unions are the test set (`split_time.py`). Otherwise unions are placed, largest first,
 where they lower the chi-square distance between wished and reached counts of every label (and of all rows) most; ties
 are broken by a hash of seed and union, so the result depends on the seed and not on the order of the rows. Then
 labels are mended: each has a training example, and a test example too if it stands in two unions. Scores are
@@ -10,7 +11,8 @@ The result is checked, and a leak raises: `check_no_leaks`.
 Trade-off: greedy, not optimal; a union larger than a split's share bends the shares, and this is told.
 Source: the greedy rule follows iterative stratification (Sechidis et al. 2011) and scikit-learn's
 StratifiedGroupKFold.
-Not covered: splits by time.
+General text for replay (`prepare.mix.general`) is always trained on.
+Not covered: cross-validation folds.
 """
 
 from __future__ import annotations
@@ -18,10 +20,13 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 
 from metier.errors import UserError
 from metier.prepare.flow import SPLITS, TEST, TRAIN, VALIDATION, Flow, Row, count, some
 from metier.prepare.minhash import join, root
+from metier.prepare.split_time import older_than_cut, place_by_time, read_times
+from metier.prepare.ties import Tie, shared, ties_of
 from metier.registry import register
 from metier.tables import digest
 
@@ -42,33 +47,52 @@ class Union:
 def split(flow: Flow) -> str:
     """Fill `split` of every row; may reject rows whose label cannot reach train (reason "label not in train")."""
     settings = flow.config.split
+    times = read_times(flow) if flow.split_by == "time" else []
+    ties = ties_of(flow)
     if flow.official:
-        _validation_from_train(flow)
+        _validation_from_train(flow, ties)
     else:
         shares = {TRAIN: 1 - settings.test - settings.validation, VALIDATION: settings.validation, TEST: settings.test}
-        unions = make_unions(flow.rows, _strata(flow), flow.split_by == "group")
-        place(unions, shares, flow.seed)
-        labelled = flow.task.name != "score"
-        _mend(unions, labelled)
+        unions = make_unions(flow.rows, _strata(flow), ties if flow.split_by != "stratified" else ())
+        general: list[Union] = []
+        free: list[Union] = []
+        for union in unions:
+            (general if any(is_general(flow, flow.rows[row]) for row in union.rows) else free).append(union)
+        labelled = flow.profile.answer != "value"
+        if flow.split_by == "time":
+            _by_time(flow, free, times, shares)
+        else:
+            place(free, shares, flow.seed)
+            _mend(free, labelled)
+        for union in general:
+            union.split = TRAIN
         _enough(flow, unions)
         _apply(flow.rows, unions)
         if labelled:
             _unseen(flow)
+        ties = ties_of(flow)
     sizes = Counter(row.split for row in flow.rows)
     if settings.validation and not sizes[VALIDATION]:
         flow.warn("there are too few examples for a validation split; training cannot stop early")
-    check_no_leaks(flow.rows, flow.split_by)
+    check_no_leaks(flow.rows, flow.split_by, ties)
     return ", ".join(f"{name} {sizes[name]:,}" for name in SPLITS)
 
 
-def make_unions(rows: Sequence[Row], strata: Sequence[Iterable[str]], by_group: bool) -> list[Union]:
-    """Connected components of the rows over shared clusters and, if `by_group`, shared groups ("" is no group)."""
+def is_general(flow: Flow, row: Row) -> bool:
+    """Whether the row comes from a source of general text."""
+    return any(fnmatch(row.source.partition("#")[0], pattern) for pattern in flow.config.mix.general)
+
+
+def make_unions(
+    rows: Sequence[Row], strata: Sequence[Iterable[str]], ties: Sequence[Sequence[Tie]] = ()
+) -> list[Union]:
+    """Connected components of the rows over shared clusters and, where given, shared keys."""
     parent = list(range(len(rows)))
-    first: dict[tuple[str, str], int] = {}
+    first: dict[Tie, int] = {}
     for index, row in enumerate(rows):
-        join(parent, first.setdefault(("cluster", row.cluster or row.id), index), index)
-        if by_group and row.group:
-            join(parent, first.setdefault(("group", row.group), index), index)
+        join(parent, first.setdefault(("\0cluster", row.cluster or row.id), index), index)
+        for tie in ties[index] if ties else ():
+            join(parent, first.setdefault(tie, index), index)
     members: dict[int, list[int]] = defaultdict(list)
     for index in range(len(rows)):
         members[root(parent, index)].append(index)
@@ -94,6 +118,18 @@ def place(unions: list[Union], shares: dict[str, float], seed: int) -> None:
             costs.append((round(cost, 9), splits.index(name), name))
         union.split = min(costs)[2]
         have[union.split].update(dict(parts))
+
+
+def _by_time(flow: Flow, unions: list[Union], times: Sequence[str], shares: dict[str, float]) -> None:
+    for union, name in zip(unions, place_by_time([union.rows for union in unions], times, shares), strict=True):
+        union.split = name
+    newest = {row: max(times[other] for other in union.rows) for union in unions for row in union.rows}
+    split_of = {row: union.split for union in unions for row in union.rows}
+    rows = sorted(newest)
+    older = older_than_cut([split_of[row] for row in rows], [times[row] for row in rows], [newest[row] for row in rows])
+    if older:
+        flow.warn(f"{count(older, 'example')} in test and validation are older than the cut: they are tied to newer "
+                  "ones by a group or as duplicates")  # fmt: skip
 
 
 def _mend(unions: list[Union], labelled: bool) -> None:
@@ -142,7 +178,7 @@ def _enough(flow: Flow, unions: list[Union]) -> None:
     """Train and test hold something; otherwise say how few independent parts there are. A giant union is told."""
     total = len(flow.rows)
     largest = max(unions, key=lambda union: (len(union.rows), union.key))
-    kind = "groups and duplicate clusters" if flow.split_by == "group" else "duplicate clusters"
+    kind = "duplicate clusters" if flow.split_by == "stratified" else "groups and duplicate clusters"
     reached = {union.split for union in unions}
     if TEST not in reached or TRAIN not in reached:
         raise UserError(
@@ -173,7 +209,7 @@ def _unseen(flow: Flow) -> None:
     untested = sorted(train - tested - {""})
     if untested:
         flow.warn(f"{count(len(untested), 'label')} cannot be tested, all examples hang together: {some(untested)}")
-    if len(train) < 2 and flow.task.name == "classify" and not flow.task.multi_label:
+    if len(train) < 2 <= flow.profile.kinds_of_answer:
         raise UserError(
             f"train holds only one label, {some(train)}; the others hang together outside it", "prepare, step split",
             "add examples of each label from more than one group",
@@ -183,7 +219,7 @@ def _unseen(flow: Flow) -> None:
                         "add examples of each label from more than one group")  # fmt: skip
 
 
-def _validation_from_train(flow: Flow) -> None:
+def _validation_from_train(flow: Flow, ties: Sequence[Sequence[Tie]]) -> None:
     """Official split without validation: take a share of train, by the rules of our own split."""
     share = flow.config.split.validation
     sizes = Counter(row.split for row in flow.rows)
@@ -198,7 +234,7 @@ def _validation_from_train(flow: Flow) -> None:
     strata = _strata(flow)
     places = [index for index, row in enumerate(flow.rows) if row.split == TRAIN]
     rows = [flow.rows[index] for index in places]
-    unions = make_unions(rows, [strata[index] for index in places], by_group=True)
+    unions = make_unions(rows, [strata[index] for index in places], [ties[index] for index in places])
     place(unions, {TRAIN: 1 - share, VALIDATION: share}, flow.seed)
     train = Counter(name for union in unions if union.split == TRAIN for name in union.strata)
     for union in sorted(unions, key=lambda union: (len(union.rows), union.key)):
@@ -211,20 +247,20 @@ def _validation_from_train(flow: Flow) -> None:
     _apply(rows, unions)
 
 
-def check_no_leaks(rows: Sequence[Row], split_by: str) -> None:
+def check_no_leaks(rows: Sequence[Row], split_by: str, ties: Sequence[Sequence[Tie]] = ()) -> None:
     """Raise AssertionError if anything that belongs together stands on two sides. Runs after every split.
 
-    Own split: clusters, and groups with `by: group`. Official split: equal texts anywhere, which `leaks` removed.
+    Own split: clusters, and keys with `by: group` or `time`. Official: equal texts anywhere, which `leaks` removed.
     """
-    sides: dict[tuple[str, str], set[str]] = defaultdict(set)
+    sides: dict[Tie, set[str]] = defaultdict(set)
     for row in rows:
         if row.split not in SPLITS:
             raise AssertionError(f"row {row.id} has the split {row.split!r}")
         sides["text", row.key or row.id].add(row.split)
         if split_by != "column":
             sides["cluster", row.cluster or row.id].add(row.split)
-        if split_by == "group" and row.group:
-            sides["group", row.group].add(row.split)
+    if split_by in ("group", "time"):
+        sides |= shared(rows, ties)
     for (kind, name), splits in sides.items():
         if len(splits) > 1:
             raise AssertionError(f"{kind} {name} stands in {', '.join(sorted(splits))}")
@@ -232,7 +268,7 @@ def check_no_leaks(rows: Sequence[Row], split_by: str) -> None:
 
 def _strata(flow: Flow) -> list[list[str]]:
     """Labels of each row; for scores, the tenth (fewer for few rows) of the distribution that it falls into."""
-    if flow.task.name != "score":
+    if flow.profile.answer != "value":
         return [row.strata for row in flow.rows]
     bins = max(1, min(10, len(flow.rows) // 20))
     order = sorted(range(len(flow.rows)), key=lambda index: (flow.rows[index].value or 0.0, flow.rows[index].id))
