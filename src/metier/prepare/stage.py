@@ -33,7 +33,7 @@ from metier.prepare.rows import Rows, something_left
 from metier.train.config import TaskConfig
 
 TEXT_STEPS = ("normalize", "language", "boilerplate", "quality", "correct", "deidentify", "select", "chunk",
-              "comprehend", "synthesize")  # fmt: skip
+              "synthesize", "comprehend")  # fmt: skip
 ROW_STEPS = ("task", "official", "duplicates", "conflicts", "leaks", "fold", "labels", "split", "derived",
              "decontaminate", "mix")  # fmt: skip
 MAKERS = ("comprehend", "synthesize")  # operations that make examples out of documents; `derived` follows them
