@@ -51,7 +51,7 @@ def told(data: Any) -> str:
         ({"epochs": 3}, "epochs: there is no such key; did you mean 'train.epochs'?"),
         ({"evaluate": {"threshold": 3}}, "did you mean 'prepare.dedup.threshold'?"),
         ({"columns": {}}, "did you mean 'collect.sources.0.columns'?"),
-        ({"zzz": 3}, "zzz: there is no such key; known: collect, description, evaluate"),
+        ({"zzz": 3}, "zzz: there is no such key; known: collect, description, engine, evaluate"),
     ],
 )  # fmt: skip
 def test_an_unknown_key_names_the_nearest(data: dict[str, Any], line: str) -> None:
@@ -177,6 +177,12 @@ def test_overrides_reach_into_short_forms(sources: Any) -> None:
                            ["collect.sources.0.columns.text=a", "task.multi_label=true"]))  # fmt: skip
     assert found.collect.sources[0].path == "data.csv" and found.collect.sources[0].columns == {"text": "a"}
     assert found.task.name == "score" and found.task.multi_label
+    given = ["engine=ray", "engine.address=a:1"]
+    assert override({}, given)["engine"] == {"name": "ray", "address": "a:1"}
+    assert override({"engine": "ray"}, ["engine.workers=3", "engine=local"])["engine"] == {
+        "name": "local",
+        "workers": 3,
+    }
     assert override({"task": {"name": "score", "multi_label": True}}, ["task=classify"])["task"] == {
         "name": "classify", "multi_label": True,
     }  # fmt: skip
@@ -279,6 +285,7 @@ def test_schema_takes_what_the_recipe_takes() -> None:
     assert schema()["$schema"].startswith("https://json-schema.org/")
     assert valid(yaml.safe_load(dump(Recipe()))) and valid(yaml.safe_load(dump(parse(FULL)))) and valid(FULL)
     for short in (
+        {"engine": "ray"},
         {"task": "classify"},
         {"collect": {"sources": "a.csv"}},
         {"collect": {"sources": ["a", {"path": "b"}]}},
@@ -344,7 +351,7 @@ def test_the_fields_that_are_execution() -> None:
              if is_execution(type(section).model_fields[name].json_schema_extra)}  # fmt: skip
     assert found == {
         "collect.sources.0.path", "collect.sources.0.url", "collect.index.path", "collect.workers",
-        "train.checkpoint_seconds", "train.device", "train.threads",
+        "engine.address", "engine.name", "engine.workers", "train.checkpoint_seconds", "train.device", "train.threads",
     }  # fmt: skip
 
 

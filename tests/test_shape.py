@@ -152,7 +152,8 @@ def test_no_work_is_left_as_a_note() -> None:
 PUBLIC = {
     "errors": {"UserError", "nearest", "need", "of_system"},
     "config": {"Section", "execution", "is_execution"},
-    "tables": {"DOCUMENTS", "EXAMPLES", "REJECTED", "digest", "read", "rejection", "table", "write", "write_json"},
+    "tables": {"DOCUMENTS", "EXAMPLES", "GROUP_BYTES", "GROUP_ROWS", "REJECTED", "Spool", "Writer", "digest", "read",
+               "rejection", "table", "write", "write_json"},
     "registry": {"BUILTINS", "LAZY", "T", "lookup", "names", "plugin", "register", "where"},
     "console": {"Console", "Meter", "PLAIN_SECONDS", "quiet_libraries", "seconds"},
     "artifact": {"Artifact", "RECORD", "RECORDED", "Store", "canonical", "environment", "fingerprint", "hash_file"},

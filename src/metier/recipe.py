@@ -19,7 +19,8 @@ import yaml
 from pydantic import Field, ValidationError, field_validator
 
 from metier.collect.config import CollectConfig
-from metier.config import Section
+from metier.config import Section, execution
+from metier.engines.config import EngineConfig
 from metier.errors import UserError, nearest, of_system
 from metier.evaluate.config import EvaluateConfig
 from metier.prepare.config import PrepareConfig
@@ -42,10 +43,12 @@ class Recipe(Section):
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     report: ReportConfig = ReportConfig()
+    engine: EngineConfig = execution(EngineConfig())
+    """Where the work of collect and prepare is done; `engine: ray` is short for its name."""
 
-    @field_validator("task", mode="before")
+    @field_validator("task", "engine", mode="before")
     @classmethod
-    def _task_by_name(cls, value: object) -> object:
+    def _by_name(cls, value: object) -> object:
         return {"name": value} if isinstance(value, str) else value
 
 
@@ -133,11 +136,12 @@ def dump(recipe: Recipe) -> str:
 
 
 def schema() -> dict[str, Any]:
-    """JSON Schema for editors; knows the short forms (`task: classify`, `sources: folder`) too."""
+    """JSON Schema for editors; knows the short forms (`task: classify`, `engine: ray`, `sources: folder`) too."""
     made = Recipe.model_json_schema()
     kinds = made["$defs"]
-    made["properties"]["task"] = {"anyOf": [{"$ref": "#/$defs/TaskConfig"}, {"type": "string"}],
-                                  **{k: v for k, v in made["properties"]["task"].items() if k != "$ref"}}  # fmt: skip
+    for name, section in (("task", "TaskConfig"), ("engine", "EngineConfig")):
+        made["properties"][name] = {"anyOf": [{"$ref": f"#/$defs/{section}"}, {"type": "string"}],
+                                    **{k: v for k, v in made["properties"][name].items() if k != "$ref"}}  # fmt: skip
     sources = kinds["CollectConfig"]["properties"]["sources"]
     one = [{"$ref": "#/$defs/SourceConfig"}, {"type": "string"}]
     described = {key: value for key, value in sources.items() if key not in ("type", "items")}
@@ -194,9 +198,10 @@ for _first, _pairs in _Loader.yaml_implicit_resolvers.items():
 
 
 def _long_form(data: Any) -> Any:
-    """The short forms of `task` and `collect.sources` written out, so that overrides can reach into them."""
-    if isinstance(data.get("task"), str):
-        data["task"] = {"name": data["task"]}
+    """The short forms of `task`, `engine` and `collect.sources` written out, so that overrides can reach into them."""
+    for name in ("task", "engine"):
+        if isinstance(data.get(name), str):
+            data[name] = {"name": data[name]}
     collect = data.get("collect")
     if isinstance(collect, dict) and "sources" in collect:
         given = collect["sources"]
@@ -219,16 +224,19 @@ def _put(data: Any, path: list[str], value: Any, setting: str) -> None:
             raise UserError(f"'{setting}': '{'.'.join(path[:index])}' has no parts", "command line",
                             f"it is {data!r}; set it as a whole")  # fmt: skip
         elif last:
-            data[key] = {**data["task"], "name": value} if _names_task(path, value, data) else value
+            data[key] = {**known, "name": value} if (known := _named(path, value, data)) is not None else value
         else:
             if data.get(key) is None:
                 data[key] = {}
             data = data[key]
 
 
-def _names_task(path: list[str], value: Any, data: dict[str, Any]) -> bool:
-    """Whether `task=score` meets a task section, whose other settings then stay."""
-    return path == ["task"] and isinstance(value, str) and isinstance(data.get("task"), dict)
+def _named(path: list[str], value: Any, data: dict[str, Any]) -> dict[str, Any] | None:
+    """The section that `task=score` or `engine=ray` names; its other settings stay. None for any other setting."""
+    if path not in (["task"], ["engine"]) or not isinstance(value, str):
+        return None
+    section = data.get(path[0])
+    return section if isinstance(section, dict) else {}
 
 
 def _explain(errors: Sequence[Any]) -> list[str]:

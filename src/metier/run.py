@@ -97,6 +97,7 @@ def check(recipe: Recipe) -> None:
         raise UserError("the recipe names no documents", "collect.sources", "add at least one file, folder or glob")
     for kind, key, value in (
         ("task", "task.name", recipe.task.name),
+        ("engine", "engine.name", recipe.engine.name),
         ("method", "train.method", recipe.train.method),
         *(("floor", "evaluate.floors", name) for name in recipe.evaluate.floors),
         *(("operation", "prepare.operations", name) for name in recipe.prepare.operations),
@@ -261,11 +262,13 @@ def _work(stage: str, recipe: Recipe, context: Context) -> Callable[[Path], dict
         from metier.collect.stage import collect
 
         inputs = _inputs(recipe, context)
-        return lambda out: collect(recipe.collect, inputs, out, console)
+        return lambda out: collect(recipe.collect, inputs, out, console, recipe.engine)
     if stage == "prepare":
         from metier.prepare.stage import prepare
 
-        return lambda out: prepare(recipe.prepare, recipe.task, recipe.seed, done["collect"], out, console)
+        return lambda out: prepare(
+            recipe.prepare, recipe.task, recipe.seed, done["collect"], out, console, recipe.engine
+        )
     if stage == "train":
         from metier.train.stage import train
 
@@ -276,16 +279,9 @@ def _work(stage: str, recipe: Recipe, context: Context) -> Callable[[Path], dict
         from metier.evaluate.predict import predict_all
 
         return lambda out: predict_all(
-            recipe.evaluate,
-            recipe.task,
-            recipe.seed,
-            done["prepare"],
-            done["train"],
-            recipe.train,
-            out,
-            console,
+            recipe.evaluate, recipe.task, recipe.seed, done["prepare"], done["train"], recipe.train, out, console,
             near=context.base,
-        )
+        )  # fmt: skip
     if stage == "evaluate":
         from metier.evaluate.stage import evaluate
 

@@ -3,6 +3,7 @@
 documents: one row a text with its source (collect -> prepare). examples: one row a training or test item
 (prepare -> train, evaluate). rejected: one row for whatever any stage left out, with its reason. predictions: one row
 for each item and model. Each is a Parquet file; `metadata` is JSON so that a reader may add what it knows.
+What may be larger than memory is written by `Writer`, row group by row group, and gathered in a `Spool` on disk.
 Not covered: schemas of tasks beyond text+label(s) and text+value; a task that needs more columns adds them here.
 """
 
@@ -10,12 +11,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
+GROUP_ROWS = 4096  # rows of a row group at most: a batch of short messages, a second or two of work
+GROUP_BYTES = 8 << 20  # bytes of text after which a row group ends: what a worker holds many times over
 
 DOCUMENTS = pa.schema(
     [
@@ -91,6 +98,104 @@ def write(data: pa.Table, path: Path) -> None:
     pq.write_table(data, path, compression="zstd")
 
 
+class Writer:
+    """Writes a Parquet file as a stream of row groups, as a context manager.
+
+    A row group ends after `rows` rows, or with the row that brings its column `text` to `size` bytes. So where groups
+    end, and every byte of the file, follows from the rows alone and not from the pieces in which they were handed over.
+    """
+
+    def __init__(self, path: Path, schema: pa.Schema, rows: int = GROUP_ROWS, size: int = GROUP_BYTES) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.schema, self.rows, self.size = schema, rows, size
+        self.written = 0  # rows
+        self._waiting: list[pa.Table] = []
+        self._waiting_rows = self._waiting_bytes = 0
+        self._file = pq.ParquetWriter(path, schema, compression="zstd")
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if kind is None:
+            self._group()
+        self._file.close()
+
+    def write(self, data: pa.Table) -> None:
+        """Add rows; what fills a row group goes to the file."""
+        self.written += data.num_rows
+        while data.num_rows:
+            sizes = _text_bytes(data)
+            full = int(np.searchsorted(sizes, self.size - self._waiting_bytes)) + 1
+            taken = min(full, self.rows - self._waiting_rows, data.num_rows)
+            self._waiting.append(data.slice(0, taken))
+            self._waiting_rows += taken
+            self._waiting_bytes += int(sizes[taken - 1])
+            if self._waiting_rows >= self.rows or self._waiting_bytes >= self.size:
+                self._group()
+            data = data.slice(taken)
+
+    def _group(self) -> None:
+        if self._waiting_rows:
+            whole = pa.concat_tables(self._waiting).combine_chunks()
+            self._file.write_table(whole, row_group_size=self._waiting_rows)
+        self._waiting, self._waiting_rows, self._waiting_bytes = [], 0, 0
+
+
+class Spool:
+    """Rows that are gathered in order and read again later: in memory while they are few, in a file beyond that."""
+
+    def __init__(self, path: Path, schema: pa.Schema, limit: int = 10_000) -> None:
+        self.path, self.schema, self.limit = path, schema, limit
+        self._rows: list[Mapping[str, Any]] = []
+        self._file: pa.RecordBatchFileWriter | None = None
+        self._length = 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for part in self.parts():
+            yield from part.to_pylist()
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        """Add one row."""
+        self._rows.append(row)
+        self._length += 1
+        if len(self._rows) >= self.limit:
+            self._spill()
+
+    def extend(self, rows: pa.Table) -> None:
+        """Add the rows of a table."""
+        if rows.num_rows:
+            self._spill()
+            self._open().write_table(rows.select(self.schema.names))
+            self._length += rows.num_rows
+
+    def parts(self) -> Iterator[pa.Table]:
+        """All rows in their order, a table at a time. Nothing can be added afterwards."""
+        if self._file is not None:
+            self._spill()
+            self._file.close()
+            with pa.OSFile(str(self.path)) as stream:
+                reader = pa.ipc.open_file(stream)
+                for number in range(reader.num_record_batches):
+                    yield pa.Table.from_batches([reader.get_batch(number)])
+        elif self._rows:
+            yield table(self._rows, self.schema)
+
+    def _spill(self) -> None:
+        if self._rows:
+            self._open().write_table(table(self._rows, self.schema))
+            self._rows = []
+
+    def _open(self) -> pa.RecordBatchFileWriter:
+        if self._file is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = pa.ipc.new_file(str(self.path), self.schema)
+        return self._file
+
+
 def read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """Read a Parquet table, optionally only some columns."""
     return pq.read_table(path, columns=list(columns) if columns else None)
@@ -106,3 +211,11 @@ def write_json(data: Any, path: Path) -> None:
 
 def _or(value: Any, empty: Any) -> Any:
     return empty if value is None else value
+
+
+def _text_bytes(data: pa.Table) -> Any:
+    """Running total of the bytes of the column `text`, int64 (rows,); zeros for a table without texts."""
+    if "text" not in data.column_names:
+        return np.zeros(data.num_rows, np.int64)
+    sizes = pc.fill_null(pc.binary_length(data["text"]), 0)
+    return np.cumsum(sizes.to_numpy(zero_copy_only=False).astype(np.int64))

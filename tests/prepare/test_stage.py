@@ -10,7 +10,8 @@ import pytest
 
 from metier import registry, tables
 from metier.errors import UserError
-from metier.prepare.stage import STEPS
+from metier.prepare.config import PrepareConfig
+from metier.prepare.stage import ROW_STEPS, STEPS, steps
 
 from .conftest import document, run
 from .test_tasks import BOTH, A
@@ -24,7 +25,7 @@ def test_tables_and_summary(stage: Any) -> None:
     assert all(row["stage"] == "prepare" and row["detail"] for row in done.rejected)
     assert set(done.summary) == {"funnel", "labels", "splits", "split_by", "groups", "languages", "conflicts",
                                  "duplicates", "warnings", "classes"}  # fmt: skip
-    assert [entry["step"] for entry in done.summary["funnel"]] == ["documents", *STEPS]
+    assert [entry["step"] for entry in done.summary["funnel"]] == ["documents", *steps(PrepareConfig())]
     rows = [entry["rows"] for entry in done.summary["funnel"]]
     removed = [entry["removed"] for entry in done.summary["funnel"]]
     assert [before - after for before, after in itertools.pairwise(rows)] == removed[1:]
@@ -56,7 +57,13 @@ def test_texts_are_repaired_before_they_are_compared(stage: Any) -> None:
 
 
 def test_every_step_is_behind_the_door() -> None:
-    assert set(STEPS) <= set(registry.names("operation"))
+    assert {"normalize", "language", *ROW_STEPS} <= set(registry.names("operation"))
+
+
+def test_only_what_the_recipe_wants_runs_and_in_one_order() -> None:
+    plain = steps(PrepareConfig())
+    assert plain == [step for step in STEPS if step in plain] and plain[:2] == ["normalize", "language"]
+    assert steps(PrepareConfig(operations=("mine",)))[:3] == ["normalize", "mine", "language"]
 
 
 def test_an_operation_of_another_package(stage: Any) -> None:

@@ -27,8 +27,9 @@ PLAIN = ("title", "language", "group", "time", "license")  # roles that are colu
 
 @dataclass
 class Joined:
-    """What the join could not place, as rejected rows and warnings."""
+    """Roles and values by the number of their document, and what could not be placed as rejected rows and warnings."""
 
+    values: dict[int, dict[str, Any]] = field(default_factory=dict)
     rejected: list[dict[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -40,7 +41,7 @@ def join(
     names: Sequence[str],
     unread: Mapping[str, str],
 ) -> Joined:
-    """Set label, value, group, split, ... of `documents` (rows with `metadata` as a dict) from the register, in place.
+    """Find label, value, group, split, ... of `documents` (source, media_type, metadata) in the register; see `apply`.
 
     names: for each document the name of its file within its source. unread: name -> reason of each file that gave no
     document. UserError: unreadable register, missing column.
@@ -66,8 +67,7 @@ def join(
                 joined.rejected.append(rejection(source, "collect", "register contradicts itself", detail))
                 continue
             matched[item] = (row, values)
-    for item, (_, values) in matched.items():
-        _apply(documents[item], values)
+    joined.values = {item: values for item, (_, values) in matched.items()}
     _warn(joined, documents, matched, frame.rows)
     return joined
 
@@ -137,7 +137,8 @@ def _load(config: IndexConfig, index: Input) -> tuple[table.Frame, str, dict[str
     return frame, chosen.pop("key"), chosen
 
 
-def _apply(document: dict[str, Any], values: dict[str, Any]) -> None:
+def apply(document: dict[str, Any], values: dict[str, Any]) -> None:
+    """Set what the register says of a document, a row with `metadata` as a dict."""
     for role, value in values.items():
         text = table._name(value).strip()
         if role in PLAIN:

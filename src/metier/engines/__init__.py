@@ -1,1 +1,5 @@
-"""The door `engine`. Nothing of our own is behind it yet: every stage runs in this process and its readers."""
+"""The door `engine`: where independent pieces of work are done. An engine is opened by `(config, console)`."""
+
+from metier.engines.data import Engine, Payload, WorkerDied, local, open_engine, ray
+
+__all__ = ["Engine", "Payload", "WorkerDied", "local", "open_engine", "ray"]

@@ -82,4 +82,4 @@ def _near(flow: Flow) -> set[str]:
 def _list(flow: Flow, rows: list[Row], kind: str) -> None:
     for row in rows:
         flow.conflicts.append({"cluster": row.cluster, "id": row.id, "source": row.source, "label": row.answer,
-                               "text": row.text, "kind": kind})  # fmt: skip
+                               "row": row, "kind": kind})  # fmt: skip

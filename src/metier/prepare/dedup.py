@@ -16,13 +16,28 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 
-from metier.prepare.flow import Flow, count
+from metier.prepare.flow import Flow, Row, count
 from metier.prepare.minhash import fold_loosely, join, near_pairs, root
 from metier.registry import register
 from metier.tables import digest
 
 _WIDE = "[\u3000-\u30ff\u3400-\u9fff\uff00-\uffef]"
 _BESIDE_WIDE = re.compile(f"(?<={_WIDE}) | (?={_WIDE})")
+
+
+class _Loose(Sequence[str]):
+    """The loosely folded texts of some rows, each made when it is asked for."""
+
+    def __init__(self, rows: Sequence[Row], places: Sequence[int]) -> None:
+        self.rows, self.places = rows, places
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index):  # type: ignore[no-untyped-def]
+        if isinstance(index, slice):
+            return [fold_loosely(self.rows[place].text) for place in self.places[index]]
+        return fold_loosely(self.rows[self.places[index]].text)
 
 
 @register("operation", "duplicates")
@@ -32,7 +47,7 @@ def find_duplicates(flow: Flow) -> str:
     parent = list(range(len(rows)))
     first: dict[str, int] = {}  # folded text -> its first row
     for index, row in enumerate(rows):
-        row.key = digest(fold(row.text))
+        row.key = row.key or digest(fold(row.text))  # as a rule the engine has made it
         join(parent, first.setdefault(row.key, index), index)
     near = _near(flow, list(first.values())) if flow.config.dedup.near else []
     for i, j, _ in near:
@@ -51,20 +66,21 @@ def fold(text: str) -> str:
 
 def _near(flow: Flow, first: Sequence[int]) -> list[tuple[int, int, float]]:
     """Near pairs among the rows with the indices `first`, as (smaller index, larger index, similarity), sorted."""
-    same: dict[str, list[int]] = defaultdict(list)  # loosely folded text -> rows
+    same: dict[str, list[int]] = defaultdict(list)  # digest of the loosely folded text -> rows
     for index in first:
         loose = fold_loosely(flow.rows[index].text)
         if loose:
-            same[loose].append(index)
-    texts = list(same)
+            same[digest(loose)].append(index)
+    groups = list(same.values())
+    texts = _Loose(flow.rows, [places[0] for places in groups])
     settings = flow.config.dedup
     with flow.console.progress("near duplicates", 2 * len(texts), "texts") as meter:
         found = near_pairs(texts, settings.threshold, settings.permutations, meter.advance)
     if found.crowded:
         flow.warn(f"{len(found.crowded):,} texts share a passage with so many others that not all pairs were compared; "
                   "near duplicates among them may be missed")  # fmt: skip
-    pairs = [(places[0], other, 1.0) for places in same.values() for other in places[1:]]
-    pairs += [(same[texts[i]][0], same[texts[j]][0], similarity) for i, j, similarity in found.pairs]
+    pairs = [(places[0], other, 1.0) for places in groups for other in places[1:]]
+    pairs += [(groups[i][0], groups[j][0], similarity) for i, j, similarity in found.pairs]
     return sorted(pairs)
 
 

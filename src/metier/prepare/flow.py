@@ -3,7 +3,8 @@
 Purpose: one mutable object that each operation is handed. An operation changes `flow.rows`, says why each row left
 through `flow.reject`, and returns one sentence for the funnel. So nothing can leave without a reason, and the account
 (kept + folded + rejected = documents) is checked at the end of the stage.
-Trade-off: rows are Python objects in memory (about 1 KB a short text); ten million short texts need another engine.
+Trade-off: rows are Python objects in memory (about 400 bytes each, their texts lie in a file); ten million of them take
+4 GB. Operations that need one text at a time are no flow functions but text operations (operation.py).
 Not covered: what the operations do.
 """
 
@@ -11,36 +12,82 @@ from __future__ import annotations
 
 import json
 import re
+import sys
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import pyarrow as pa
+
 from metier.console import Console
 from metier.prepare.config import PrepareConfig
-from metier.tables import rejection
+from metier.prepare.texts import Texts
+from metier.tables import REJECTED, Spool, rejection
 from metier.train.config import TaskConfig
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 SPLITS = (TRAIN, VALIDATION, TEST)
 
 
-@dataclass(slots=True)
 class Row:
-    """A document on its way to being an example."""
+    """A document on its way to being an example. Its text and metadata lie in `Texts` once it has been given a place.
 
-    id: str
-    source: str
-    text: str
-    language: str = ""
-    group: str = ""
-    metadata: dict[str, Any] = field(default_factory=dict)
-    document_ids: list[str] = field(default_factory=list)
-    label: str = ""
-    labels: list[str] | None = None  # None unless the task has several labels a text
-    value: float | None = None
-    key: str = ""  # digest of the folded text; equal for exact duplicates
-    cluster: str = ""  # id of the first row of the duplicate cluster
-    split: str = ""
+    A million rows are in memory at once, so a row holds little: about 400 bytes with its strings.
+    """
+
+    __slots__ = ("_ids", "_metadata", "_text", "cluster", "group", "id", "key", "label", "labels", "language", "place",
+                 "source", "split", "texts", "value")  # fmt: skip
+
+    def __init__(
+        self, id: str, source: str, text: str | None = None, language: str = "", group: str = "",
+        metadata: dict[str, Any] | None = None, cluster: str = "", split: str = "",
+    ) -> None:  # fmt: skip
+        self.id, self.source = id, source
+        self.language, self.group = sys.intern(language), sys.intern(group)
+        self.label = ""
+        self.labels: list[str] | None = None  # None unless the task has several labels a text
+        self.value: float | None = None
+        self.key = ""  # digest of the folded text; equal for exact duplicates
+        self.cluster = cluster  # id of the first row of the duplicate cluster
+        self.split = split
+        self.texts: Texts | None = None
+        self.place = -1  # in `texts`
+        self._text, self._metadata = text, metadata  # only while there is no place
+        self._ids: list[str] | None = None
+
+    @property
+    def text(self) -> str:
+        """The text, read from the file."""
+        return self._text or "" if self.texts is None else self.texts.text[self.place]
+
+    @text.setter
+    def text(self, text: str) -> None:
+        self.key = ""
+        if self.texts is None:
+            self._text = text
+        else:
+            self.place = self.texts.append(text, self.texts.metadata[self.place])
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What the reader saw, label, value and split among it; a copy, to be read only."""
+        if self.texts is None:
+            return self._metadata or {}
+        found = json.loads(self.texts.metadata[self.place] or "{}")
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def document_ids(self) -> list[str]:
+        """The document and the duplicates that were folded into it; the list may be extended."""
+        if self._ids is None:
+            self._ids = [self.id]
+        return self._ids
+
+    @property
+    def documents(self) -> int:
+        """How many documents the row stands for."""
+        return 1 if self._ids is None else len(self._ids)
 
     @property
     def answer(self) -> str:
@@ -64,10 +111,12 @@ class Flow:
     seed: int
     console: Console
     rows: list[Row]
-    rejected: list[dict[str, str]] = field(default_factory=list)
+    texts: Texts
+    rejected: Spool  # rows of the rejected table
+    reasons: Counter[str] = field(default_factory=Counter)  # of `rejected`
     funnel: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    conflicts: list[dict[str, str]] = field(default_factory=list)
+    conflicts: list[dict[str, Any]] = field(default_factory=list)  # with the row in place of its text
     duplicates: dict[str, dict[str, Any]] = field(default_factory=dict)  # by the id of the later row
     near: list[tuple[str, str, float]] = field(default_factory=list)  # keys of earlier and later text, similarity
     split_by: str = ""  # group, stratified or column
@@ -87,9 +136,15 @@ class Flow:
                 continue
             for id in row.document_ids:
                 self.rejected.append(rejection(row.source, "prepare", why[0], why[1], id))
+            self.reasons[why[0]] += row.documents
         removed = len(self.rows) - len(kept)
         self.rows = kept
         return removed
+
+    def rejected_before(self, rows: pa.Table) -> None:
+        """Keep an account of documents that left before there were rows."""
+        self.rejected.extend(rows.cast(REJECTED))
+        self.reasons.update(rows["reason"].to_pylist())
 
     def by_key(self) -> dict[str, list[Row]]:
         """The rows of each folded text, in source order."""

@@ -9,26 +9,40 @@ Not covered: other languages' names, traditional or simplified, languages of sin
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
+from functools import cache
 
-from metier.prepare.flow import Flow
-from metier.registry import register
+import pyarrow as pa
 
-_HAN = re.compile("[\u3007\u3400-\u9fff\uf900-\ufaff\U00020000-\U000323af]")
-_KANA = re.compile("[\u3041-\u3096\u30a1-\u30fa\uff66-\uff9d]")
-_LATIN_WORD = re.compile("[A-Za-z\u00c0-\u024f]+")
+from metier.prepare.operation import Result, Settings, text_operation
+
+_HAN_RANGES = "\u3007\u3400-\u9fff\uf900-\ufaff\U00020000-\U000323af"
+_KANA_RANGES = "\u3041-\u3096\u30a1-\u30fa\uff66-\uff9d"
+_LATIN_RANGES = "A-Za-z\u00c0-\u024f"
+_HAN = re.compile(f"[{_HAN_RANGES}]+")
+_KANA = re.compile(f"[{_KANA_RANGES}]+")
+_LATIN_WORD = re.compile(f"[{_LATIN_RANGES}]+")
+_SCRIPTS = re.compile(f"[{_HAN_RANGES}{_KANA_RANGES}{_LATIN_RANGES}]")
+_USUAL = re.compile(f"[{_HAN_RANGES}{_KANA_RANGES}{_LATIN_RANGES}\\x00-\x7f\u3000-\u3006\u3008-\u3020\uff01-\uff0f]+")
 _ACCENTED = re.compile("[\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f]")
 
 
-@register("operation", "language")
-def language(flow: Flow) -> str:
-    """Fill `language` of every row; removes nothing."""
-    for row in flow.rows:
-        row.language = declared(row.language) or detect(row.text)
-    found = Counter(row.language or "other" for row in flow.rows)
-    ranked = sorted(found.items(), key=lambda item: (-item[1], item[0]))
-    return ", ".join(f"{name} {number:,}" for name, number in ranked)
+def _note(counts: dict[str, int]) -> str:
+    return ", ".join(
+        f"{name} {number:,}" for name, number in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    )
+
+
+@text_operation("language", _note)
+def language(batch: pa.Table, settings: Settings, knowledge: None) -> Result:
+    """Fill the column `language`; removes nothing."""
+    said, texts = batch["language"].to_pylist(), batch["text"].to_pylist()
+    found = [declared(name) or detect(text) for name, text in zip(said, texts, strict=True)]
+    place = batch.schema.get_field_index("language")
+    return Result(batch.set_column(place, "language", pa.array(found, pa.string())),
+                  counts=dict(Counter(name or "other" for name in found)))  # fmt: skip
 
 
 def declared(name: str) -> str:
@@ -49,10 +63,12 @@ def detect(text: str) -> str:
     A Han character weighs as much as a Latin word, for that is about what each says. One language must hold 75 % of the
     weight, or the text is mixed.
     """
-    han, kana = len(_HAN.findall(text)), len(_KANA.findall(text))
     words = _LATIN_WORD.findall(text)
     latin = sum(map(len, words))
-    other = sum(1 for char in text if char.isalpha()) - han - kana - latin
+    han = kana = other = 0
+    if not text.isascii():
+        han, kana = (sum(map(len, script.findall(text))) for script in (_HAN, _KANA))
+        other = sum(map(str.isalpha, _USUAL.sub("", text))) - len(_no_letters().findall(text))
     if kana > 0.1 * (han + kana) or max(other, 0) > 0.5 * (han + latin):
         return ""
     weight = han + len(words)
@@ -64,3 +80,14 @@ def detect(text: str) -> str:
         return "mixed"
     accented = sum(1 for word in words if _ACCENTED.search(word))
     return "" if accented >= 2 and accented > 0.3 * len(words) else "en"
+
+
+@cache
+def _no_letters() -> re.Pattern[str]:
+    """What stands between the letters of the three scripts and is none, such as × and ÷."""
+    found = ""
+    for first, last in ((0xC0, 0x24F), (0x3007, 0x3007), (0x3041, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x323AF)):
+        for letter, run in itertools.groupby(map(chr, range(first, last + 1)), str.isalpha):
+            chars = [char for char in run if not letter and _SCRIPTS.match(char)]
+            found += f"{chars[0]}-{chars[-1]}" if chars else ""
+    return re.compile(f"[{found}]")

@@ -16,8 +16,11 @@ import unicodedata
 from functools import cache
 from typing import Any
 
-from metier.prepare.flow import Flow, Row, count
-from metier.registry import register
+import pyarrow as pa
+
+from metier.prepare.flow import count
+from metier.prepare.operation import Result, Settings, text_operation, with_texts
+from metier.tables import rejection
 
 # What a missing cell looks like after a table library has turned it into text; compared whole and with this case.
 MISSING = frozenset({"", "nan", "NaN", "NAN", "NaT", "null", "NULL", "None", "<NA>", "#N/A"})
@@ -42,29 +45,33 @@ _TAG = re.compile(
 _BLOCK = re.compile(r"</?(?:blockquote|br|dd|div|dl|dt|h[1-6]|hr|li|ol|p|pre|table|td|th|tr|title|ul)\b", re.IGNORECASE)
 
 
-@register("operation", "normalize")
-def normalize(flow: Flow) -> str:
-    """Repair every text; reject the ones that hold nothing (reasons "empty", "too short")."""
-    settings = flow.config.normalize
-    changed = 0
-    with flow.console.progress("repairing texts", len(flow.rows), "texts") as meter:
-        for start in range(0, len(flow.rows), 1000):
-            chunk = flow.rows[start : start + 1000]
-            for row in chunk:
-                text = clean(row.text, settings.repair, settings.strip_markup)
-                changed += text != row.text.strip()
-                row.text = text
-            meter.advance(len(chunk))
-
-    def leaves(row: Row) -> tuple[str, str] | None:
-        if row.text in MISSING:
-            return "empty", f"the cell holds {row.text!r}, which is no text" if row.text else "there is no text"
-        if len(row.text) < flow.config.min_characters:
-            return "too short", f"{count(len(row.text), 'character')}, fewer than {flow.config.min_characters}"
-        return None
-
-    removed = flow.reject(leaves)
+def _note(counts: dict[str, int]) -> str:
+    changed, removed = counts.get("changed", 0), counts.get("removed", 0)
     return f"{count(changed, 'text')} repaired" + (f", {removed:,} empty or too short" if removed else "")
+
+
+@text_operation("normalize", _note)
+def normalize(batch: pa.Table, settings: Settings, knowledge: None) -> Result:
+    """Repair every text; reject the ones that hold nothing (reasons "empty", "too short")."""
+    wanted = settings.config.normalize
+    before = batch["text"].to_pylist()
+    texts = [clean(text, wanted.repair, wanted.strip_markup) for text in before]
+    reasons = [_reason(text, settings.config.min_characters) for text in texts]
+    rejected = [
+        rejection(source, "prepare", why[0], why[1], id)
+        for id, source, why in zip(batch["id"].to_pylist(), batch["source"].to_pylist(), reasons, strict=True) if why
+    ]  # fmt: skip
+    counts = {"changed": sum(text != old.strip() for text, old in zip(texts, before, strict=True)),
+              "removed": len(rejected)}  # fmt: skip
+    return Result(with_texts(batch, texts).filter(pa.array([why is None for why in reasons])), rejected, counts=counts)
+
+
+def _reason(text: str, least: int) -> tuple[str, str] | None:
+    if text in MISSING:
+        return "empty", f"the cell holds {text!r}, which is no text" if text else "there is no text"
+    if len(text) < least:
+        return "too short", f"{count(len(text), 'character')}, fewer than {least}"
+    return None
 
 
 def clean(text: str, repair: bool = True, strip_markup: bool = False) -> str:
@@ -121,10 +128,10 @@ def repair_gbk(line: str) -> str:
     """
     if not _HAN.search(line):
         return line
-    for euro in (False, True):  # Windows reads the byte 80 as the euro sign
+    readings = [[line], line.split("€")] if "€" in line else [[line]]  # Windows reads the byte 80 as the euro sign
+    for parts in readings:
         try:
-            raw = b"".join(b"\x80" if euro and char == "€" else char.encode("gb18030") for char in line)
-            fixed = raw.decode("utf-8")
+            fixed = b"\x80".join(part.encode("gb18030") for part in parts).decode("utf-8")
         except UnicodeError:
             continue
         written = [char for char in fixed if ord(char) > 0x7F]

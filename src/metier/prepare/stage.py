@@ -1,16 +1,18 @@
 """The prepare stage: documents in, examples with a split out, and an account of everything in between.
 
 Purpose: run the operations in their order, print the funnel, write examples.parquet, rejected.parquet,
-conflicts.parquet and duplicates.parquet, and return the summary that later stages and the report read.
+conflicts.parquet, duplicates.parquet and, if operations list what they changed in texts, changes.parquet, and return
+the summary that later stages and the report read.
 The order bears meaning: texts are repaired before they are compared; labels are read before duplicates are folded,
 because only duplicates that agree are folded; an official test set is known before anything may be removed from it;
 rare labels are counted after folding.
-Not covered: de-identification, quality filters, selection; each is one more operation.
+Texts are prepared shard by shard on an engine (`passes.py`); comparing them is done here, over rows whose texts stay in
+a file (`texts.py`), so that memory depends on the number of documents and hardly on their size.
+Not covered: what each operation does.
 """
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -20,13 +22,19 @@ import pyarrow as pa
 from metier import registry, tables
 from metier.artifact import Artifact
 from metier.console import Console
+from metier.engines.config import EngineConfig
 from metier.errors import UserError
 from metier.prepare.config import PrepareConfig
-from metier.prepare.flow import SPLITS, Flow, Row, natural
+from metier.prepare.flow import SPLITS, Flow
+from metier.prepare.operation import TextOperation
+from metier.prepare.rows import Rows, something_left
 from metier.train.config import TaskConfig
 
-STEPS = ("normalize", "language", "task", "official", "duplicates", "conflicts", "leaks", "fold", "labels", "split")
+TEXT_STEPS = ("normalize", "language", "boilerplate", "quality", "correct", "deidentify", "select", "chunk")
+ROW_STEPS = ("task", "official", "duplicates", "conflicts", "leaks", "fold", "labels", "split")
+STEPS = (*TEXT_STEPS, *ROW_STEPS)
 
+BATCH = 2048  # rows written at once
 CONFLICTS = pa.schema([(name, pa.string()) for name in ("cluster", "id", "source", "label", "text", "kind")])
 DUPLICATES = pa.schema(
     [
@@ -41,89 +49,75 @@ DUPLICATES = pa.schema(
 
 
 def prepare(
-    config: PrepareConfig, task: TaskConfig, seed: int, documents: Artifact, out: Path, console: Console
+    config: PrepareConfig,
+    task: TaskConfig,
+    seed: int,
+    documents: Artifact,
+    out: Path,
+    console: Console,
+    engine: EngineConfig | None = None,
 ) -> dict[str, Any]:
-    """Write the four tables into `out` and return the summary (JSON-able).
+    """Write the tables into `out` and return the summary (JSON-able).
 
-    The same documents, sections and seed give the same bytes, in whatever order the documents come. UserError when
-    nothing is left, when there is nothing to tell apart, or when no split without leaks is possible.
+    The same documents, sections and seed give the same bytes, in whatever order the documents come, whichever engine
+    works. UserError when nothing is left, when there is nothing to tell apart, or when no split without leaks is
+    possible. A stage that was killed goes on where it stood when it is called again with the same `out`.
     """
-    flow = _read(config, task, seed, documents, console)
-    given = len(flow.rows) + len(flow.rejected)
-    for step in _steps(config):
-        before = len(flow.rows)
-        note = registry.lookup("operation", step)(flow)
-        removed = before - len(flow.rows)
-        flow.funnel.append({"step": step, "rows": len(flow.rows), "removed": removed, "note": note or ""})
-        if not flow.rows:
-            raise UserError(
-                "no example is left", f"prepare, step {step}: {_went(flow)}",
-                "mend the data or loosen the prepare section",
-            )  # fmt: skip
-    kept = sum(len(row.document_ids) for row in flow.rows)
-    if kept + len(flow.rejected) != given:
-        raise AssertionError(f"{given} documents came in, {kept} kept or folded and {len(flow.rejected)} rejected")
-    columns = ["step", "rows", "removed", "note"]
-    console.table(columns, [[entry[name] for name in columns] for entry in flow.funnel])
-    _write(flow, out)
-    return _summary(flow)
+    names = steps(config)
+    rows = Rows(config, task, seed, documents.path / "documents.parquet", out, engine or EngineConfig(), console)
+    with rows as flow:
+        for step in names:
+            operation = registry.lookup("operation", step)
+            if isinstance(operation, TextOperation):
+                rows.ask(step)
+                continue
+            rows.settle()
+            before = len(flow.rows)
+            note = operation(flow)
+            removed = before - len(flow.rows)
+            flow.funnel.append({"step": step, "rows": len(flow.rows), "removed": removed, "note": note or ""})
+            something_left(flow, step)
+        rows.settle()
+        kept = sum(row.documents for row in flow.rows)
+        if kept + len(flow.rejected) != rows.given:
+            raise AssertionError(
+                f"{rows.given} documents came in, {kept} kept or folded, {len(flow.rejected)} rejected"
+            )
+        columns = ["step", "rows", "removed", "note"]
+        console.table(columns, [[entry[name] for name in columns] for entry in flow.funnel])
+        _write(flow, out)
+        return _summary(flow)
 
 
-def _steps(config: PrepareConfig) -> list[str]:
+def steps(config: PrepareConfig) -> list[str]:
+    """The operations that run, in their order: those of ours that the recipe wants, and after the first its own."""
     taken = [name for name in config.operations if name in STEPS]
     if taken:
         raise UserError(f"the operation '{taken[0]}' runs anyway", "prepare.operations", "leave it out of the list")
-    return [STEPS[0], *config.operations, *STEPS[1:]]
-
-
-def _read(config: PrepareConfig, task: TaskConfig, seed: int, documents: Artifact, console: Console) -> Flow:
-    """Documents as rows in natural order of source, whatever their order in the file. One id stands once."""
-    found = [_row(record) for record in tables.read(documents.path / "documents.parquet").to_pylist()]
-    if not found:
-        raise UserError("there are no documents to prepare", str(documents.path / "documents.parquet"),
-                        "look into rejected.parquet beside it, and check collect.sources")  # fmt: skip
-    found.sort(key=lambda row: (natural(row.source), row.id))
-    flow = Flow(config, task, seed, console, found)
-    seen: set[str] = set()
-
-    def again(row: Row) -> tuple[str, str] | None:
-        if row.id in seen:
-            return "same document", "the same source with the same content was collected twice"
-        seen.add(row.id)
-        return None
-
-    removed = flow.reject(again)
-    flow.funnel.append({"step": "documents", "rows": len(flow.rows), "removed": removed, "note": "collected"})
-    return flow
-
-
-def _row(record: dict[str, Any]) -> Row:
-    metadata = json.loads(record["metadata"] or "{}")
-    group = str(record["group"] or "").strip()
-    return Row(
-        id=record["id"], source=record["source"] or "", text=record["text"] or "", language=record["language"] or "",
-        group="" if group in ("nan", "NaN", "None", "<NA>") else group,
-        metadata=metadata if isinstance(metadata, dict) else {}, document_ids=[record["id"]],
-    )  # fmt: skip
-
-
-def _went(flow: Flow) -> str:
-    reasons = Counter(entry["reason"] for entry in flow.rejected)
-    return ", ".join(f"{number:,} × {reason}" for reason, number in reasons.most_common())
+    known = set(registry.names("operation"))
+    ours = [name for name in TEXT_STEPS if name in known and registry.lookup("operation", name).wanted(config)]
+    return [ours[0], *config.operations, *ours[1:], *ROW_STEPS]
 
 
 def _write(flow: Flow, out: Path) -> None:
-    rows = [
-        {
-            "id": row.id, "document_ids": row.document_ids, "source": row.source, "language": row.language,
-            "group": row.group, "cluster": row.cluster, "split": row.split, "text": row.text, "label": row.label,
-            "labels": row.labels, "value": row.value,
-        }
-        for row in flow.rows
-    ]  # fmt: skip
-    tables.write(tables.table(rows, tables.EXAMPLES), out / "examples.parquet")
-    tables.write(tables.table(flow.rejected, tables.REJECTED), out / "rejected.parquet")
-    tables.write(tables.table(flow.conflicts, CONFLICTS), out / "conflicts.parquet")
+    with tables.Writer(out / "examples.parquet", tables.EXAMPLES) as examples:
+        for start in range(0, len(flow.rows), BATCH):
+            rows = [
+                {
+                    "id": row.id, "document_ids": row.document_ids, "source": row.source, "language": row.language,
+                    "group": row.group, "cluster": row.cluster, "split": row.split, "text": row.text,
+                    "label": row.label, "labels": row.labels, "value": row.value,
+                }
+                for row in flow.rows[start : start + BATCH]
+            ]  # fmt: skip
+            examples.write(tables.table(rows, tables.EXAMPLES))
+    with tables.Writer(out / "rejected.parquet", tables.REJECTED) as rejected:
+        for part in flow.rejected.parts():
+            rejected.write(part)
+    with tables.Writer(out / "conflicts.parquet", CONFLICTS) as conflicts:
+        for start in range(0, len(flow.conflicts), BATCH):
+            listed = [{**entry, "text": entry["row"].text} for entry in flow.conflicts[start : start + BATCH]]
+            conflicts.write(tables.table(listed, CONFLICTS))
     tables.write(tables.table(flow.duplicates.values(), DUPLICATES), out / "duplicates.parquet")
 
 

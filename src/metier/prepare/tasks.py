@@ -164,8 +164,9 @@ def _nothing(flow: Flow) -> None:
     """Every document left at this step: say what is missing and what to type."""
     score = flow.task.name == "score"
     role = "value" if score else "label"
-    reasons = Counter(entry["reason"] for entry in flow.rejected)
-    detail = next((entry["detail"] for entry in reversed(flow.rejected) if entry["reason"] == "not a number"), "")
+    reasons = flow.reasons
+    details = [entry["detail"] for entry in flow.rejected if entry["reason"] == "not a number"] if score else []
+    detail = details[-1] if details else ""
     raise UserError(
         f"no document has a {role} that can be used" + (f" ({detail})" if detail else ""),
         "prepare, step task: " + ", ".join(f"{number:,} × {reason}" for reason, number in reasons.most_common()),
