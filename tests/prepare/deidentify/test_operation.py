@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from metier.prepare.deidentify.documents import Knowledge
 from metier.prepare.operation import CHANGES, Result, Settings, TextOperation
 from metier.registry import lookup
 from metier.train.config import TaskConfig
+from prepare.conftest import Prepared, document
 
 SECRET = "the key that the tests are run with"
 
@@ -246,3 +248,25 @@ def test_the_key_is_no_part_of_the_settings_and_is_not_shown() -> None:
     assert SECRET not in repr(Knowledge(key=SECRET.encode()))
     config = PrepareConfig.model_validate({"deidentify": {"policy": "surrogate"}})
     assert SECRET not in config.model_dump_json() and SECRET not in json.dumps(config.identity())
+
+
+def test_through_the_whole_stage(stage: Callable[..., Prepared]) -> None:
+    documents = [
+        document(
+            number,
+            f"患者张小{'明红强'[number % 3]}，手机138001380{number:02d}，第{number}次复诊。",
+            "ab"[number % 2],
+            group=f"P{number % 5}",
+        )
+        for number in range(30)
+    ]
+    config = {"deidentify": {"policy": "placeholder", "places": {"group": "hash"}}, "dedup": {"near": False}}
+    prepared = stage(documents, config)
+    assert len(prepared.examples) > 0 and all(
+        "张小" not in row["text"] and "138" not in row["text"] for row in prepared.examples
+    )
+    step = next(step for step in prepared.summary["funnel"] if step["step"] == "deidentify")
+    assert step["rows"] == 30 and "30 person, 30 phone" in step["note"]
+    assert not {row["group"] for row in prepared.examples} & {f"P{number}" for number in range(5)}
+    everything = "".join(path.read_bytes().decode("latin-1") for path in prepared.path.rglob("*") if path.is_file())
+    assert SECRET not in everything
