@@ -21,7 +21,7 @@ CONTEXT = 12  # characters of a long finding that the table shows
 
 def look(what: str, policy: str, key_file: str, output: Path | None) -> str:
     """The texts without what was found ("" if they were written), after a table of the findings was printed."""
-    from metier.prepare.deidentify.operation import Worker, knowledge_of
+    from metier.prepare.deidentify.documents import Worker, knowledge_of
     from metier.prepare.deidentify.replace.days import Shift, shift_of
     from metier.prepare.deidentify.replace.people import full_names
     from metier.prepare.deidentify.replace.surrogate import Surrogates

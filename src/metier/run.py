@@ -149,6 +149,8 @@ def identity(stage: str, recipe: Recipe, context: Context) -> dict[str, Any]:
             content["config"]["task"].pop(name)
         if stage == "prepare" and (files := digests(recipe.prepare, context.base)):
             content["files"] = files  # their content; the paths are not part of the section's identity
+        if stage == "prepare" and recipe.prepare.dedup.semantic.by_base:
+            content["base"] = _base(recipe, context).sha256
         if stage == "train":
             base = _base(recipe, context)
             for name in ("base_model", "revision"):  # how it was found does not matter, its bytes do
@@ -257,9 +259,8 @@ def run_stage(stage: str, recipe: Recipe, context: Context) -> None:
     if passing:
         console.say(f"  reading again: {passing} files failed the last time for a reason that may have passed")
     parents = {name: context.done[name].fingerprint for name in PARENTS[stage]}
-    context.done[stage] = context.store.build(
-        stage, wanted, parents, _work(stage, recipe, context), again=bool(passing)
-    )
+    work = _work(stage, recipe, context)
+    context.done[stage] = context.store.build(stage, wanted, parents, work, again=bool(passing))
     context.fresh.add(stage)
 
 
@@ -274,9 +275,12 @@ def _work(stage: str, recipe: Recipe, context: Context) -> Callable[[Path], dict
     if stage == "prepare":
         from metier.prepare.files import resolved
         from metier.prepare.stage import prepare
+        from metier.train.embedding import embedder
 
         config = resolved(recipe.prepare, context.base)
-        return lambda out: prepare(config, recipe.task, recipe.seed, done["collect"], out, console, recipe.engine)
+        embed = embedder(_base(recipe, context)) if recipe.prepare.dedup.semantic.by_base else None
+        given = (recipe.task, recipe.seed, done["collect"])
+        return lambda out: prepare(config, *given, out, console, recipe.engine, embed)
     if stage == "train":
         from metier.train.stage import train
 

@@ -16,6 +16,7 @@ from metier import tables
 from metier.errors import UserError
 from metier.prepare.config import PrepareConfig
 from metier.prepare.deidentify import tagger, vault
+from metier.prepare.deidentify.documents import Knowledge
 from metier.prepare.operation import CHANGES, Result, Settings, TextOperation
 from metier.registry import lookup
 from metier.train.config import TaskConfig
@@ -241,6 +242,7 @@ def test_mistakes_in_the_settings_are_told(config: dict[str, Any], message: str)
         PrepareConfig.model_validate({"deidentify": config})
 
 
-def test_the_key_is_no_part_of_the_settings() -> None:
+def test_the_key_is_no_part_of_the_settings_and_is_not_shown() -> None:
+    assert SECRET not in repr(Knowledge(key=SECRET.encode()))
     config = PrepareConfig.model_validate({"deidentify": {"policy": "surrogate"}})
     assert SECRET not in config.model_dump_json() and SECRET not in json.dumps(config.identity())

@@ -15,22 +15,25 @@ from functools import cache
 
 from metier.prepare.deidentify.recognise.english import POST_AREAS, STATES
 from metier.prepare.deidentify.recognise.rule import LABELLED, SHAPE, Span
-from metier.prepare.deidentify.recognise.words import words
+from metier.prepare.deidentify.recognise.words import lists, words
 
 _HAN = "\u4e00-\u9fff"
 _UNITS = "号楼|号院|号|栋|幢|座|单元|层|楼|室|户|房|弄|组|队|门|巷|支路|期|区"
 _NUMBER = "(?:[0-9]{1,5}(?:-[0-9]{1,5}){0,3}|[A-Za-z]|[甲乙丙丁东西南北]|[一二三四五六七八九十]{1,3})"
-_MORE = re.compile(rf"(?:[ ,，]?(?:[{_HAN}]{{2,10}}?(?:小区|花园|大厦|广场|公寓|大楼|中心|苑|城|府|园|村|里|湾|庭"
-                   rf"|宿舍|家属院))?[ ]?"
-                   rf"{_NUMBER}(?:{_UNITS})(?![年月日岁次个元万亿%])){{0,6}}(?:-?[A-Za-z]?[0-9]{{2,4}}(?"
-                   rf"![0-9A-Za-z年月日岁次个元万亿%.]))?")  # fmt: skip
+_MORE = re.compile(
+    rf"""(?:[ ,，]?(?:[{_HAN}]{{2,10}}?(?:小区|花园|大厦|广场|公寓|大楼|中心|苑|城|府|园|村|里|湾|庭|宿舍
+         |家属院))?[ ]?{_NUMBER}(?:{_UNITS})(?![年月日岁次个元万亿%])){{0,6}}(?:-?[A-Za-z]?[0-9]{{2,4}}(?!
+         [0-9A-Za-z年月日岁次个元万亿%.]))?""",
+    re.VERBOSE,
+)
 _FIRST = re.compile(
     rf"[0-9]{{1,5}}(?:-[0-9]{{1,4}}){{0,2}}[ ]?(?:号楼|号院|号|弄|栋|幢|座|单元|室|组(?![成织])|队(?=[{_HAN}0-9]))"
 )
 _ROAD_END = re.compile(
-    r"(?:大街|大道|胡同|小区|花园|公寓|大厦|广场|社区|街道|家属院|宿舍|新村|路|街|道|巷|弄|里|村|庄|屯|苑|园|坊|湾"
-    r"|庭|府|城|镇|乡|段|线|组|"
-    r"[东西南北中][一二三四五六七八九十]?)[ ]?(?:[东西南北中][段侧]?|[一二三四五六七八九十]{1,2}[路街段])?[ ]?$"
+    r"""(?:大街|大道|胡同|小区|花园|公寓|大厦|广场|社区|街道|家属院|宿舍|新村|路|街|道|巷|弄|里|村|庄|屯|苑|园
+        |坊|湾|庭|府|城|镇|乡|段|线|组|[东西南北中][一二三四五六七八九十]?)[ ]?(?:[东西南北中][段侧]?|
+        [一二三四五六七八九十]{1,2}[路街段])?[ ]?$""",
+    re.VERBOSE,
 )
 _PARTS = re.compile(rf"[{_HAN}0-9]{{2,40}}[ ]?$")
 _START = re.compile(r"(?:位于|驻|坐落于?|住址|地址|住所地?|家住|现住|暂住|户籍地?|居住在?|住在?|寄往|寄到|寄至|送到"
@@ -39,27 +42,25 @@ _START = re.compile(r"(?:位于|驻|坐落于?|住址|地址|住所地?|家住|�
 # From the province or city on; what stands before these words is read backwards from them.
 _UPPER = re.compile("省|自治区|市|自治州|地区")
 _CHAIN = re.compile(
-    rf"[{_HAN}]{{1,8}}?(?:市|区|县|旗|州)[{_HAN}]{{1,10}}?(?:镇|乡|街道|苏木|区|县|市)"
-    rf"(?:[{_HAN}]{{1,10}}?(?:村委会|村|社区|居委会|屯|组|路|街|巷|小区|花园|苑))"
-    r"(?:[0-9一二三四五六七八九十]{1,3}(?:组|队|社|号|栋))?"
+    rf"""[{_HAN}]{{1,8}}?(?:市|区|县|旗|州)[{_HAN}]{{1,10}}?(?:镇|乡|街道|苏木|区|县|市)(?:[{_HAN}]{{1,10}}?
+         (?:村委会|村|社区|居委会|屯|组|路|街|巷|小区|花园|苑))(?:[0-9一二三四五六七八九十]{{1,3}}(?:组|队|社|号
+         |栋))?""",
+    re.VERBOSE,
 )
 _BEFORE = re.compile(rf"[{_HAN}]{{1,8}}$")
 _LABEL = re.compile(
-    r"(?:地址|住址|住所地|住所|住处|户籍地|户籍所在地|籍贯地址|居住地|所在地|通讯处|收货处|家住|现住|送货至"
-    r"|寄送至)[ ]?[:为是在]?[ ]{0,8}(?P<v>[^\n，。；;,]{4,60})"
+    r"""(?:地址|住址|住所地|住所|住处|户籍地|户籍所在地|籍贯地址|居住地|所在地|通讯处|收货处|家住|现住|送货至
+        |寄送至)[ ]?[:为是在]?[ ]{0,8}(?P<v>[^\n，。；;,]{4,60})""",
+    re.VERBOSE,
 )
 _CHINESE_PART = re.compile(r"[省市区县镇乡村路街道巷弄号栋室楼苑园里组屯旗州]")
 _LABEL_TAIL = re.compile(
-    r"[ ]{1,4}(?=(?:电话|手机|联系|邮编|邮政|性别|年龄|姓名|身份证|开户|账号|税号|传真|E|e|T|t|收件|户名)).*$"
-    r"|(?:电话|手机|联系电话|联系人|邮编|邮政编码|开户行|收件人).*$"
+    r"""[ ]{1,4}(?=(?:电话|手机|联系|邮编|邮政|性别|年龄|姓名|身份证|开户|账号|税号|传真|E|e|T|t|收件|户名)).*$|
+        (?:电话|手机|联系电话|联系人|邮编|邮政编码|开户行|收件人).*$""",
+    re.VERBOSE,
 )
 
-_STREET = (r"Street|St|Avenue|Ave|Av|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Dr|Court|Ct|Place|Pl|Terrace|Ter|Square"
-           r"|Sq|Circle|Cir|"
-           r"Parkway|Pkwy|Highway|Hwy|Way|Close|Crescent|Cres|Gardens|Gdns|Mews|Row|Walk|Hill|Trail|Trl|Loop|Alley"
-           r"|Plaza|Plz|"
-           r"Expressway|Expy|Turnpike|Green|Grove|Rise|Quay|Wharf|Broadway|Parade|Vale|Yard|Pike|Run|Path|Crossing"
-           r"|Xing|Point|Heights|Park")  # fmt: skip
+_STREET = "|".join(lists("addresses")["streets"])
 _WORD = r"(?:[A-Z][A-Za-z\u00c0-\u024f'.’-]{0,30}|[0-9]{1,3}(?:st|nd|rd|th)|of|the|de|la|le|du|des|del|von|der)"
 _APARTMENT = (
     r"(?:[ ,]{1,3}\n?[ ]{0,4}(?:Apt|APT|Apartment|Suite|SUITE|Ste|STE|Unit|Flat|Floor|Room|Rm"
@@ -94,12 +95,12 @@ _BOX = re.compile(
     rf"|(?<![A-Za-z])(?:APO|FPO|DPO)[ ,]{{1,2}}(?:AA|AE|AP)[ ][0-9]{{5}}(?:-[0-9]{{4}})?"
 )
 _FOREIGN = re.compile(
-    r"(?<![\w])(?:(?:[0-9]{1,5}[A-Za-z]?,?[ ])?(?:[Rr]ue|[Aa]venue|[Bb]oulevard|Via|Viale|Piazza|Calle|Avenida|Rua"
-    r"|Av\.|ul\.|ulica|Plaza|Place|Allée|Chemin)[ ]"
-    r"(?:(?:de|du|des|la|le|les|l'|del|della|di|da|do|dos|las|los)[ ]?){0,3}(?:[A-ZÀ-Þ][\w'’.-]{1,24}[ "
-    r"]?){1,4}(?:,?[ ]?(?:nº|n°|no\.)?[ ]?[0-9]{1,5}[A-Za-z]?(?![0-9A-Za-z]))?"
-    r"|[A-ZÄÖÜ][\wäöüß-]{2,30}(?:straße|strasse|str\.|gasse|weg|platz|allee|gatan|vägen|gade|vej|straat|laan|katu"
-    r"|tie)[ ][0-9]{1,4}[A-Za-z]?(?![0-9A-Za-z]))"
+    r"""(?<![\w])(?:(?:[0-9]{1,5}[A-Za-z]?,?[ ])?(?:[Rr]ue|[Aa]venue|[Bb]oulevard|Via|Viale|Piazza|Calle|Avenida
+        |Rua|Av\.|ul\.|ulica|Plaza|Place|Allée|Chemin)[ ](?:(?:de|du|des|la|le|les|l'|del|della|di|da|do|dos|las
+        |los)[ ]?){0,3}(?:[A-ZÀ-Þ][\w'’.-]{1,24}[ ]?){1,4}(?:,?[ ]?(?:nº|n°|no\.)?[ ]?[0-9]{1,5}[A-Za-z]?(?!
+        [0-9A-Za-z]))?|[A-ZÄÖÜ][\wäöüß-]{2,30}(?:straße|strasse|str\.|gasse|weg|platz|allee|gatan|vägen|gade|vej
+        |straat|laan|katu|tie)[ ][0-9]{1,4}[A-Za-z]?(?![0-9A-Za-z]))""",
+    re.VERBOSE,
 )
 _LINE = re.compile(r"(?i)(?<![a-z])(?:(?:home |billing |shipping |mailing |postal |street |delivery |permanent "
                    r"|current |residential |work |office )?address|"
@@ -125,14 +126,12 @@ def chinese(view: str) -> Iterator[Span]:
             yield Span(start, end, "address", "address", SHAPE + 6)
     reached = 0
     for upper in _UPPER.finditer(view):
-        written = _BEFORE.search(view, max(reached, upper.start() - 8), upper.start())
-        chain = _CHAIN.match(view, upper.end()) if written else None
-        if written and chain:
-            text = view[written.start() : upper.end()]
-            reached = chain.end()
-            yield Span(
-                written.start() + _begin(text, 0, len(text)), reached, "address", "address down to a village", SHAPE + 5
-            )
+        name = _BEFORE.search(view, max(reached, upper.start() - 8), upper.start())
+        rest = _CHAIN.match(view, upper.end()) if name else None
+        if name and rest:
+            start, reached = name.start(), rest.end()
+            start += _begin(view[start : upper.end()], 0, upper.end() - start)
+            yield Span(start, reached, "address", "address down to a village", SHAPE + 5)
     for found in _LABEL.finditer(view):
         value = _LABEL_TAIL.sub("", found["v"]).rstrip(" )(")
         if ":" not in found.group()[: -len(found["v"])] and not any(char.isdigit() for char in value):

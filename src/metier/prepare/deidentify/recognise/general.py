@@ -59,8 +59,9 @@ _OTHER_DOMAIN = re.compile(r"[^\W_]+(?:[.\-][^\W_]+){0,6}\.[A-Za-z\u4e00-\u9fff]
 _LITERAL = re.compile(r"\[(?:IPv6:)?[0-9A-Fa-f.:]+\]")
 _HANDLE = re.compile(r"@[A-Za-z_][A-Za-z0-9_.]{1,30}[A-Za-z0-9_]")
 _URL = re.compile(
-    r"(?:[\u4e00-\u9fff]{1,12}\.(?:cn|com|net|中国|网址"
-    r"|公司))?[^\s<>\"'，。；：！？、（）《》“”【】「」\u4e00-\u9fff|\\^`{}\[\]]{0,2000}"
+    r"""(?:[\u4e00-\u9fff]{1,12}\.(?:cn|com|net|中国|网址|公司))?
+        [^\s<>\"'，。；：！？、（）《》“”【】「」\u4e00-\u9fff|\\^`{}\[\]]{0,2000}""",
+    re.VERBOSE,
 )
 _URL_TAIL = ".,;:!?)*_'~"
 _WWW = re.compile(r"(?<![A-Za-z0-9.@])www\d?\.(?=[A-Za-z0-9-]+\.[A-Za-z])")

@@ -16,11 +16,9 @@ from collections.abc import Iterator
 from functools import cache
 
 from metier.prepare.deidentify.recognise.rule import CONTEXT, SHAPE, Span
-from metier.prepare.deidentify.recognise.words import parts, words
+from metier.prepare.deidentify.recognise.words import lists, parts, words
 
-_TITLES = (r"Mr|Mrs|Ms|Miss|Mx|Dr|Drs|Prof|Professor|Doctor|Sir|Madam|Judge|Justice|Rev|Reverend|Nurse|Attorney"
-           r"|Capt|Captain|"
-           r"Sgt|Lt|Col|Herr|Frau|Monsieur|Madame|Señor|Señora|MR|MRS|MS|DR|MISS|PROF")  # fmt: skip
+_TITLES = "|".join(lists("names")["titles"])
 _PART = (
     r"[A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĖĘĚĞĢĪİĶŁĻŃŅŇŐŒŘŚŞŠŢŤŪŮŰŲŹŻŽ](?:[A-Za-z\u00c0-\u024f'’]{0,30}[a-zß-öø-ÿA-Z\u0100"
     r"-\u017f])?(?:-[A-Z][A-Za-z\u00c0-\u024f'’]{0,30})?"
@@ -28,23 +26,7 @@ _PART = (
 _FULL = rf"{_PART}(?:[ ](?:[A-Z]\.|{_PART}|(?:van|von|de|der|den|da|di|del|la|le|el|al|bin|ibn|dos)(?=[ ]))){{0,4}}"
 _CAPITAL = re.compile("[A-Z][a-zA-Z]*")
 _TITLED = re.compile(rf"(?:{_TITLES})\.?[ ]{{1,2}}(?P<v>(?:[A-Z]\.[ ]?){{0,2}}{_FULL})")
-_LABEL_ENGLISH = re.compile(
-    r"(?<![a-z])(?:(?:full |first |last |given |family |patient |client |customer |contact |account holder "
-    r"|employee |maiden |middle |"
-    r"student |cardholder |insured |applicant |your |emergency contact |policyholder |user |attending "
-    r"|referring )?name|patient|client|"
-    r"customer|attending(?: physician| nurse| doctor)?|physician|doctor|nurse|surgeon|employee|applicant"
-    r"|plaintiffs?|defendants?|"
-    r"claimants?|respondents?|appellants?|witness(?:es)?|insured|policy ?holders?|guardian|next of kin"
-    r"|emergency contact|contact(?: person)?|"
-    r"signed(?: by)?|author|from|to|cc|bcc|attn|attention|sender|recipient|beneficiary|account holder|card ?holder"
-    r"|tenant|landlord|buyer|"
-    r"seller|borrower|lender|candidate|student|teacher|manager|prepared by|reviewed by|referred by|counsel|user"
-    r"|agent|donor|mother|father|"
-    r"spouse|wife|husband|owner|caller|dear|hi|hello|hey|name is|i am|i'm|this is|regards,?|sincerely,?|thanks,?"
-    r"|cheers,?|yours(?: truly)?,?)"
-    r"(?:[ ]?\([^()\n]{0,20}\))?[ ]?$"
-)
+_LABEL_ENGLISH = re.compile(rf"(?<![a-z])(?:{'|'.join(lists('names')['labels'])})(?:[ ]?\([^()\n]{{0,20}}\))?[ ]?$")
 _OPENING = re.compile(rf"(?:Dear|Hi|Hello|Hey|I am|I'm|This is|Called)[ \n]{{1,4}}(?P<v>{_FULL})(?![\w@])")
 _SAID = re.compile(rf"(?:name is|igned by)[ ]{{1,2}}(?P<v>{_FULL})(?![\w@])")
 _CLOSING = re.compile(
@@ -64,8 +46,9 @@ _BY_WORD: dict[str, tuple[tuple[re.Pattern[str], str, int], ...]] = {
 }
 _SPEAKER = re.compile(rf"[> ]{{0,3}}(?:[\[(][^\])\n]{{1,30}}[\])][ ]?)?(?P<v>{_FULL})(?=[ ]?(?:\([^()\n]{{1,40}}\))?:)")
 _PLAIN_NAME = re.compile(
-    rf"(?P<v>(?P<first>[A-Z][a-z]+)(?:[ ][A-Z]\.?)?[ ](?:(?:van|von|de|der|di|del"
-    rf"|la)[ ])?{_PART}(?:-{_PART})?)(?![a-z])"
+    rf"""(?P<v>(?P<first>[A-Z][a-z]+)(?:[ ][A-Z]\.?)?[ ](?:(?:van|von|de|der|di|del|la)[ ])?{_PART}(?:-{_PART})?)
+         (?![a-z])""",
+    re.VERBOSE,
 )
 _INVERTED = re.compile(rf"(?P<v>(?P<last>{_PART}),[ ](?P<first>[A-Z][a-z]+)(?:[ ][A-Z]\.?)?)(?![a-z])")
 _ENDINGS = frozenset({"s", "m", "re", "ve", "ll", "d", "t"})
@@ -78,22 +61,8 @@ _NO_NAME = frozenset(words("no_names_en"))
 _CALLED = frozenset(words("speakers_en"))
 
 # Chinese. A role or label, then the name; a colon makes it sure.
-_ROLES = (r"患者|病人|患儿|姓名|联系人|家属|主治医师|主管医师|经治医师|责任护士|主刀医师|医师签名|医生签名|护士签名"
-          r"|签名|签字|原告|被告人?|上诉人|"
-          r"被上诉人|申请人|被申请人|申请执行人|被执行人|第三人|委托代理人|委托诉讼代理人|诉讼代理人|法定代表人"
-          r"|法人代表|负责人|审判长|审判员|书记员|"
-          r"法官助理|辩护人|证人|被害人|受害人|犯罪嫌疑人|嫌疑人|开户人|户名|持卡人|投保人|被保险人|受益人|经办人"
-          r"|收款人|付款人|收件人|寄件人|客户|"
-          r"护士|医生|医师|我叫|我是|本人|名叫|借款人|出借人|担保人|承租人|出租人|买受人|出卖人|甲方代表|乙方代表"
-          r"|开票人|复核人|复核|制单|审核|"
-          r"会计|出纳|销售员|客户经理|业务员|法定监护人|监护人|配偶|父亲|母亲|丈夫|妻子|儿子|(?<!妇)女儿|报告医师|审核医师"
-          r"|检查医师|送检医师|麻醉医师|"
-          r"手术者|助手|记录人|主诉人|陈述者|供史者|律师|代理人|委托人|受托人|公证员|乘车人|乘客|车主|驾驶人|司机"
-          r"|学生|老师|同学|同事")  # fmt: skip
-_AFTER_NAMES = (r"先生|女士|小姐|太太|夫人|医生|医师|大夫|护士长|护士|主任|教授|法官|检察官|律师|经理|老师|师傅"
-                r"|同志|同学|阿姨|叔叔|大爷|大妈|"
-                r"奶奶|爷爷|总监|董事长|局长|处长|科长|院长|校长|主席|秘书|会计|警官|队长|书记|"
-                r"总(?![\u4e00-\u9fff])")  # fmt: skip
+_ROLES = "|".join(lists("names")["roles_zh"])
+_AFTER_NAMES = "|".join(lists("names")["titles_zh"])
 # A character that ends a name of two: what a sentence goes on with.
 _GOES_ON = frozenset("因于的在与和诉主入等是来患男女现被向称说到已有将及对自，。、；：（）经从由未无为不也就都"
                      "又再很并且或但而把让给叫请要想可能会应该能去住"

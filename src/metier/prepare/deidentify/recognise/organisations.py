@@ -21,10 +21,10 @@ _CHINESE = re.compile(
     rf"(?:(?:{_PLACE})[省市县区]?[\u4e00-\u9fff()]{{1,16}}?|(?<![\u4e00-\u9fff])[\u4e00-\u9fff]{{2,14}}?)(?:{_ENDS})"
 )
 _ENGLISH = re.compile(
-    r"(?<![A-Za-z])(?:[A-Z][\w'&.-]{0,30}[ ,]{1,2}(?:and[ ]|of[ ]|&[ ])?){1,5}"
-    r"(?:Ltd|LLC|LLP|Inc|Corp|Corporation|Company|Co|PLC|plc|GmbH|AG|SA|NV|Group|Holdings|University|Hospital"
-    r"|Clinic|Bank|Institute|"
-    r"Foundation|Associates|Partners|Limited)(?![A-Za-z])\.?"
+    r"""(?<![A-Za-z])(?:[A-Z][\w'&.-]{0,30}[ ,]{1,2}(?:and[ ]|of[ ]|&[ ])?){1,5}(?:Ltd|LLC|LLP|Inc|Corp
+        |Corporation|Company|Co|PLC|plc|GmbH|AG|SA|NV|Group|Holdings|University|Hospital|Clinic|Bank|Institute
+        |Foundation|Associates|Partners|Limited)(?![A-Za-z])\.?""",
+    re.VERBOSE,
 )
 
 

@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files
+from typing import Any
+
+
+@cache
+def lists(name: str) -> dict[str, Any]:
+    """A YAML file of the folder: labels and other words that are parts of patterns."""
+    import yaml
+
+    found: dict[str, Any] = yaml.safe_load((files(__package__) / "words" / f"{name}.yaml").read_text(encoding="utf-8"))
+    return found
 
 
 @cache

@@ -83,7 +83,7 @@ _EXTENSION = re.compile(r"(?:[ ,]*(?:x|ext|转).*)$", re.IGNORECASE)
 class Surrogates:
     """Surrogates for the findings of one document. known: see people.full_names. ages_from: what high ages become."""
 
-    key: bytes
+    key: bytes = field(repr=False)
     shift: Shift
     ages_from: int = 90
     known: dict[str, str] = field(default_factory=dict)
