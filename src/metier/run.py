@@ -57,10 +57,8 @@ class Context:
 
 def default_context(base: Path, console: Console, command: str = "") -> Context:
     """Store and runs in the working folder, or where METIER_STORE and METIER_RUNS say."""
-    return Context(
-        base, Store(Path(os.environ.get("METIER_STORE") or ".metier/store")),
-        Path(os.environ.get("METIER_RUNS") or "runs"), console, command,
-    )  # fmt: skip
+    store = Store(Path(os.environ.get("METIER_STORE") or ".metier/store"))
+    return Context(base, store, Path(os.environ.get("METIER_RUNS") or "runs"), console, command)
 
 
 def run(recipe: Recipe, context: Context, until: str = "report") -> dict[str, Artifact]:
@@ -277,10 +275,9 @@ def _work(stage: str, recipe: Recipe, context: Context) -> Callable[[Path], dict
         from metier.prepare.stage import prepare
         from metier.train.embedding import embedder
 
-        config = resolved(recipe.prepare, context.base)
+        given = (resolved(recipe.prepare, context.base), recipe.task, recipe.seed, done["collect"])
         embed = embedder(_base(recipe, context)) if recipe.prepare.dedup.semantic.by_base else None
-        given = (recipe.task, recipe.seed, done["collect"])
-        return lambda out: prepare(config, *given, out, console, recipe.engine, embed)
+        return lambda out: prepare(*given, out, console, recipe.engine, embed)
     if stage == "train":
         from metier.train.stage import train
 
