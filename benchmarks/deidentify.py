@@ -74,8 +74,8 @@ PATTERN = (
 KINDS = {kind for name in PATTERN for kind in ACCEPTED[name]}
 SETS = (
     ("synth_dataset_v2 (looked at while the rules were written)", "data/synth_dataset_v2.json"),
-    ("generated_large (unseen)", "tests/data/generated_large.json"),
-    ("generated_small (unseen)", "tests/data/generated_small.json"),
+    ("generated_large (not looked at while the rules were written)", "tests/data/generated_large.json"),
+    ("generated_small (not looked at while the rules were written)", "tests/data/generated_small.json"),
 )
 _BARE = re.compile(r"(?:19|20)\d\d|[A-Za-z]+day", re.IGNORECASE)
 

@@ -32,7 +32,7 @@ RULES = (
     rule("phone", "mobile",
         rf"""(?<![0-9A-Za-z.]) (?: (?: \( (?: \+ | 00 )? 86 \) | (?: \+ | 00 )? 86 ) [- ]{{0,2}} )? {_MOBILE}
              (?! [0-9] | \.\d | [A-Za-z]{{2}} )""",
-        at="sign", runs=(1, 15), guarded=True, weight=SHAPE + 6),
+        at="sign", runs=(1, 15), guarded=True, weight=SHAPE + 8),
     rule("phone", "landline",
         rf"""(?<![0-9A-Za-z.]) (?: (?: \+ | 00 ) 86 [- ]? )? (?: \({_AREA}\) [- ]? |{_AREA}[- ] ) [2-9]\d{{2,3}}
              [- ]? \d{{4}} (?: [ ]? (?: - | 转 | ext\.? ) [ ]? \d{{1,6}} )? (?! [0-9] )""",

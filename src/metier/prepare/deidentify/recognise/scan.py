@@ -14,7 +14,7 @@ from functools import lru_cache
 from metier.prepare.deidentify.recognise import china, dates, english, europe, general
 from metier.prepare.deidentify.recognise.folding import compact
 from metier.prepare.deidentify.recognise.labels import Surrounding
-from metier.prepare.deidentify.recognise.rule import CHECKED, LABELLED, Rule, Span
+from metier.prepare.deidentify.recognise.rule import CHECKED, LABELLED, SHAPE, Rule, Span
 
 RULES: tuple[Rule, ...] = (*china.RULES, *english.RULES, *europe.RULES, *general.RULES)
 LONGEST = 20  # digits; longer runs are treated alike
@@ -122,8 +122,8 @@ def _at_digits(view: str, place: int, size: int, token: int, fresh: bool) -> Ite
         if rule.guarded and around.other:
             continue
         weight = rule.weight
-        if weight < CHECKED and around.kind in _VALUED and around.kind != rule.kind:
-            weight = min(weight, LABELLED - 1)  # the label names another kind of number
+        if weight < CHECKED and around.kind != rule.kind and (around.kind in _VALUED or around.kind == "phone"):
+            weight = min(weight, SHAPE + 5)  # the label names another kind of number
         yield Span(begin, end, rule.kind, rule.name, weight)
     if fresh and place - token <= 8 and (size > 2 or place > token or following in "-_/. "):
         lead = _lead(view, token)
