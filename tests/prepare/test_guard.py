@@ -39,6 +39,7 @@ LOAN = "The lender is Alice Hartnell. The borrower is Robert Quincy. The loan wa
         ("今天到账", "明天到账", "date"),
         ("It was authorised", "It was unauthorised", "negation"),
         ("It was authorised", "Itwas unauthorised", "negation"),
+        ("the pledge was unregistered", "the pledge was recorded", "negation"),
         ("I did pay", "I did not pay", "negation"),
         ("I can’t pay", "I can pay", "negation"),
         ("pay with interest", "pay withou t interest", "negation"),
