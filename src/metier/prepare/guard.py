@@ -40,9 +40,10 @@ PAIRS = 10_000  # sentences times sentences that are compared at most
 def difference(one: str, two: str) -> str:
     """What of weight differs between two near duplicates: "" if nothing does, else one word such as "number".
 
-    The kinds: number, date, negation, opposite, party, order. Symmetric, but for which of several kinds is named.
+    The kinds: number, date, negation, opposite, party, order. Symmetric: an alignment may fall out in two ways, so the
+    two texts are always compared in one order.
     """
-    left, right = _text(one), _text(two)
+    left, right = map(_text, sorted((one, two)))
     if left.words == right.words:
         return ""
     found = _compare(left, right, [((0, len(left.words)), (0, len(right.words)))])
