@@ -17,7 +17,7 @@ from pathlib import Path
 SCRIPTS: dict[str, tuple[str, ...]] = {
     "data": ("documents.py", "near_duplicates.py", "near_speed.py", "deidentify.py", "texts.py",
              "prepare_scale.py linear", "prepare_scale.py gigabyte"),
-    "model": ("startup.py", "attention.py", "classify.py", "tasks.py", "intervals.py"),
+    "model": ("startup.py", "attention.py", "classify.py", "tasks.py", "shared_documents.py", "intervals.py"),
 }  # fmt: skip
 
 

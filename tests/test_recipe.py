@@ -242,8 +242,8 @@ def fits(value: Any, rule: dict[str, Any], whole: dict[str, Any]) -> bool:
     """The part of JSON Schema that pydantic writes; `jsonschema` takes its place where it is installed."""
     if "$ref" in rule:
         return fits(value, whole["$defs"][rule["$ref"].rsplit("/", 1)[1]], whole)
-    if "anyOf" in rule:
-        return any(fits(value, one, whole) for one in rule["anyOf"])
+    if "anyOf" in rule and not any(fits(value, one, whole) for one in rule["anyOf"]):
+        return False
     if ("const" in rule and value != rule["const"]) or ("enum" in rule and value not in rule["enum"]):
         return False
     kinds = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None), "number": (int, float),

@@ -25,7 +25,7 @@ from metier.errors import UserError, nearest
 from metier.prepare.files import digests
 from metier.recipe import Recipe
 
-VERSIONS = {"collect": 1, "prepare": 1, "train": 1, "predictions": 1, "evaluate": 1, "report": 1}
+VERSIONS = {"collect": 2, "prepare": 2, "train": 2, "predictions": 2, "evaluate": 2, "report": 2}
 PARENTS: dict[str, tuple[str, ...]] = {
     "collect": (),
     "prepare": ("collect",),
@@ -57,10 +57,8 @@ class Context:
 
 def default_context(base: Path, console: Console, command: str = "") -> Context:
     """Store and runs in the working folder, or where METIER_STORE and METIER_RUNS say."""
-    return Context(
-        base, Store(Path(os.environ.get("METIER_STORE") or ".metier/store")),
-        Path(os.environ.get("METIER_RUNS") or "runs"), console, command,
-    )  # fmt: skip
+    store = Store(Path(os.environ.get("METIER_STORE") or ".metier/store"))
+    return Context(base, store, Path(os.environ.get("METIER_RUNS") or "runs"), console, command)
 
 
 def run(recipe: Recipe, context: Context, until: str = "report") -> dict[str, Artifact]:
@@ -149,6 +147,8 @@ def identity(stage: str, recipe: Recipe, context: Context) -> dict[str, Any]:
             content["config"]["task"].pop(name)
         if stage == "prepare" and (files := digests(recipe.prepare, context.base)):
             content["files"] = files  # their content; the paths are not part of the section's identity
+        if stage == "prepare" and recipe.prepare.dedup.semantic.by_base:
+            content["base"] = _base(recipe, context).sha256
         if stage == "train":
             base = _base(recipe, context)
             for name in ("base_model", "revision"):  # how it was found does not matter, its bytes do
@@ -257,9 +257,8 @@ def run_stage(stage: str, recipe: Recipe, context: Context) -> None:
     if passing:
         console.say(f"  reading again: {passing} files failed the last time for a reason that may have passed")
     parents = {name: context.done[name].fingerprint for name in PARENTS[stage]}
-    context.done[stage] = context.store.build(
-        stage, wanted, parents, _work(stage, recipe, context), again=bool(passing)
-    )
+    work = _work(stage, recipe, context)
+    context.done[stage] = context.store.build(stage, wanted, parents, work, again=bool(passing))
     context.fresh.add(stage)
 
 
@@ -274,9 +273,11 @@ def _work(stage: str, recipe: Recipe, context: Context) -> Callable[[Path], dict
     if stage == "prepare":
         from metier.prepare.files import resolved
         from metier.prepare.stage import prepare
+        from metier.train.embedding import embedder
 
-        config = resolved(recipe.prepare, context.base)
-        return lambda out: prepare(config, recipe.task, recipe.seed, done["collect"], out, console, recipe.engine)
+        given = (resolved(recipe.prepare, context.base), recipe.task, recipe.seed, done["collect"])
+        embed = embedder(_base(recipe, context)) if recipe.prepare.dedup.semantic.by_base else None
+        return lambda out: prepare(*given, out, console, recipe.engine, embed)
     if stage == "train":
         from metier.train.stage import train
 

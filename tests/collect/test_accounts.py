@@ -88,7 +88,7 @@ def test_general_reasons_are_told(module: str) -> None:
 )
 def test_every_key_of_the_metadata_is_told(name: str, data: bytes) -> None:
     account = ACCOUNTS[readers.choose(data, name)]
-    for piece in readers.read(data, name, Options()).pieces:
+    for piece in readers.read(data, name, Options(ocr=False)).pieces:
         assert piece.metadata and set(piece.metadata) <= accounts.told(account)
 
 

@@ -282,8 +282,8 @@ def test_a_crash_or_a_hang_costs_one_file_only(tmp_path: Path, monkeypatch: pyte
         tasks.append(Task(number, str(tmp_path / f"{number}.x"), f"{number}.x", "", Options(reader="breaking"),
                           modules=("breaking_plugin",)))  # fmt: skip
     start = time.monotonic()
-    outcomes = dict(read_all(tasks, workers=2, seconds=4))
-    assert time.monotonic() - start < 20
+    outcomes = dict(read_all(tasks, workers=2, seconds=8))  # its imports are part of them
+    assert time.monotonic() - start < 40
     assert [outcomes[n].pieces[0].text for n in (0, 2, 5)] == ["one", "two", "three"]  # type: ignore[union-attr]
     reasons = {n: outcome.reason for n, outcome in outcomes.items() if isinstance(outcome, Unreadable)}
     assert reasons == {1: "crashed", 3: "timed out", 4: "reader failed"}

@@ -56,6 +56,14 @@ def test_every_removal_can_be_undone() -> None:
         assert len(mine) >= 5 and undo(row["text"], mine) == before
 
 
+def test_what_was_removed_lives_on_nowhere_when_texts_are_deidentified() -> None:
+    table = documents([LETTER.format(body) for body in BODIES])
+    masked = settings(boilerplate={"enabled": True}, deidentify={"policy": "mask"})
+    result = operate(boilerplate, table, masked)
+    assert result.batch.equals(operate(boilerplate, table, ON).batch)
+    assert len(result.changes) == 24 and {entry["before"] for entry in result.changes} == {""}
+
+
 def test_other_origins_and_few_documents_are_left() -> None:
     few = documents([LETTER.format(body) for body in BODIES[:4]])
     assert operate(boilerplate, few, ON).counts["changed"] == 0

@@ -39,6 +39,7 @@ LOAN = "The lender is Alice Hartnell. The borrower is Robert Quincy. The loan wa
         ("今天到账", "明天到账", "date"),
         ("It was authorised", "It was unauthorised", "negation"),
         ("It was authorised", "Itwas unauthorised", "negation"),
+        ("the pledge was unregistered", "the pledge was recorded", "negation"),
         ("I did pay", "I did not pay", "negation"),
         ("I can’t pay", "I can pay", "negation"),
         ("pay with interest", "pay withou t interest", "negation"),
@@ -130,9 +131,8 @@ def test_a_scan_excuses_letters_that_look_alike_in_names_and_no_others() -> None
     assert difference(text.format("5 clerks"), scanned.format("6 clerks")) == "number"
 
 
-WORDS = st.lists(st.sampled_from(["the", "loan", "of", "Hartnell", "500", "not", "paid", "患者", "张伟", "无", "发热",
-                                  "。",
-                                  ".", "\n", "甲方", "Page 3"]), max_size=14)  # fmt: skip
+PIECES = ["the", "loan", "of", "Hartnell", "500", "not", "paid", ".", "\n", "Page 3"]
+WORDS = st.lists(st.sampled_from([*PIECES, "患者", "张伟", "无", "发热", "。", "甲方"]), max_size=14)
 
 
 @settings(max_examples=200, deadline=None)

@@ -9,7 +9,10 @@ import pytest
 
 from metier.prepare import languages
 from metier.prepare.config_texts import LanguageConfig
+from metier.prepare.language import language
 from metier.prepare.languages import detect_with_lingua, label, unwanted
+
+from .texts import documents, operate, settings
 
 
 def test_what_is_kept() -> None:
@@ -18,6 +21,14 @@ def test_what_is_kept() -> None:
     reason, detail = unwanted("", keep) or ("", "")
     assert reason == "language not wanted" and "neither Chinese nor English" in detail and "zh, en, mixed" in detail
     assert unwanted("de", ("zh", "other")) is None and "'de'" in (unwanted("de", ("zh",)) or ("", ""))[1]
+
+
+def test_texts_in_other_languages_leave_with_a_reason() -> None:
+    table = documents(["患者今日复诊。", "I lost my card", "Я потерял карту"])
+    result = operate(language, table, settings(language={"keep": ["zh", "mixed"]}))
+    assert result.batch["language"].to_pylist() == ["zh"] and result.counts == {"zh": 1}
+    assert [row["reason"] for row in result.rejected] == ["language not wanted"] * 2
+    assert operate(language, table, settings()).batch["language"].to_pylist() == ["zh", "en", ""]
 
 
 def test_a_column_wins_and_the_rule_is_the_default() -> None:
@@ -45,7 +56,7 @@ def test_lingua_is_asked_about_long_enough_text_only(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.slow  # a gigabyte of statistics
 @pytest.mark.parametrize(
-    ("text", "language"),
+    ("text", "expected"),
     [
         ("Please close my account as soon as possible", "en"), ("患者今日复诊，诉无胸痛。", "zh"),
         ("Pt c/o SOB x3d, BP 120/80, afebrile", "en"), ("Metoprolol tartrate 25 mg PO BID", "en"),
@@ -55,6 +66,6 @@ def test_lingua_is_asked_about_long_enough_text_only(monkeypatch: pytest.MonkeyP
         ("El prestatario debe devolver el prestamo en treinta dias", ""),
     ],
 )  # fmt: skip
-def test_lingua_itself(text: str, language: str) -> None:
+def test_lingua_itself(text: str, expected: str) -> None:
     pytest.importorskip("lingua")
-    assert detect_with_lingua(text) == language
+    assert detect_with_lingua(text) == expected

@@ -113,3 +113,20 @@ def test_the_content_of_named_files_is_the_identity_and_their_path_is_not(target
     assert resolved(config, tmp_path).select.target == (str(target),)
     with pytest.raises(UserError, match="not there"):
         digests(settings(correct={"lexicon": "none.txt"}).config, tmp_path)
+
+
+def test_the_stage_is_another_one_when_a_named_file_changes(target: Path, tmp_path: Path) -> None:
+    from metier.artifact import Artifact, Store
+    from metier.console import Console
+    from metier.recipe import parse
+    from metier.run import Context, identity
+
+    def found(select: dict[str, object]) -> dict[str, object]:
+        recipe = parse({"collect": {"sources": [{"path": "x"}]}, "prepare": {"select": select}}, "test")
+        context = Context(tmp_path, Store(tmp_path / "store"), tmp_path, Console(quiet=True))
+        context.done["collect"] = Artifact(tmp_path, "collect", "0" * 32, {}, {}, {})
+        return identity("prepare", recipe, context)
+
+    before = found({"target": ["target.txt"]})
+    target.write_text("other words", encoding="utf-8")
+    assert found({"target": ["target.txt"]})["files"] != before["files"] and "files" not in found({})

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 MAX_DEPTH = 8
-"""Containers (archives, compressed files, mails) inside each other; an export of mails with an archive in one has 4."""
+"""Containers (archives, compressed files, mails) inside each other; a mail in an export with an archive in it has 3."""
 
 
 class Unreadable(Exception):

@@ -27,7 +27,7 @@ from metier.collect.inputs import Input, Inputs, find_inputs, identity
 from metier.collect.kept import Kept
 from metier.collect.reading import Budget, Options, Piece, Reading, Unreadable
 from metier.collect.remote import read_on
-from metier.collect.workers import PASSING, Task, read_all
+from metier.collect.workers import DIED, PASSING, Outcome, Task, read_parts
 from metier.console import Console
 from metier.engines import open_engine
 from metier.engines.config import EngineConfig
@@ -142,6 +142,8 @@ class _Found:
                     continue
                 if tell:
                     for r in outcome.refused:
+                        if r.reason in DIED:  # a member of an archive; another time it may be read
+                            self.passing.append(label + r.part)
                         self.reject(tables.rejection(_clean(label + r.part), "collect", r.reason, _clean(r.detail)))
                     self.warnings += outcome.warnings
                 for piece in outcome.pieces:
@@ -195,15 +197,23 @@ def _read(config: CollectConfig, inputs: Inputs, kept: Kept, console: Console, e
         console.say(f"  {before:,} files were read before")
     with console.progress("reading", total=len(inputs.files), unit="files") as meter:
         meter.advance(len(inputs.files) - len(tasks))
-        if engine.name == "local":  # our own processes, which survive a parser's crash
-            outcomes = read_all(tasks, config.workers, config.max_seconds_per_file, config.max_memory_per_file)
-        else:
-            outcomes = read_on(open_engine(engine, console), tasks, config.max_seconds_per_file)
-        for number, outcome in outcomes:
+        for number, outcome, last in _outcomes(config, tasks, console, engine):
             if isinstance(outcome, UserError):
                 raise outcome
-            kept.add(inputs.files[number], outcome)
-            meter.advance(1)
+            kept.add(inputs.files[number], outcome, last)
+            meter.advance(int(last))
+
+
+def _outcomes(
+    config: CollectConfig, tasks: Sequence[Task], console: Console, engine: EngineConfig
+) -> Iterator[tuple[int, Outcome, bool]]:
+    """(file, what was found, whether it is the file's last part), in whatever order processes finish."""
+    if engine.name == "local":  # our own processes, which survive a parser's crash
+        yield from read_parts(tasks, config.workers, config.max_seconds_per_file, config.max_memory_per_file)
+    else:
+        limits = config.max_seconds_per_file, config.max_memory_per_file
+        for number, outcome in read_on(open_engine(engine, console), tasks, *limits):
+            yield number, outcome, True
 
 
 def _labels(files: Sequence[Input]) -> dict[tuple[int, str], str]:

@@ -41,6 +41,8 @@ SMALL = (
 )
 PASSING = ("timed out", "crashed", "unreadable", "out of memory", "changed while reading")
 """Reasons of a reading that may go better another time: they depend on the machine and the moment, not on the bytes."""
+DIED = ("timed out", "crashed", "out of memory")
+"""Those of them that also a member of an archive may end with."""
 CHANGED = "the file is not what it was when the run began; run again"
 DEATHS = 10  # members of one archive that may break the reader before the rest is given up
 START = 60.0  # seconds that a process may need to start and import on a busy machine

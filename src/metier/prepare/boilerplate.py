@@ -24,7 +24,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from metier.prepare.changes import applied, change, has_copies
+from metier.prepare.changes import applied, change, has_copies, hidden
 from metier.prepare.config_texts import BoilerplateConfig
 from metier.prepare.flow import count
 from metier.prepare.operation import Result, Settings, text_operation, with_texts
@@ -141,7 +141,7 @@ def boilerplate(batch: pa.Table, settings: Settings, knowledge: Any) -> Result:
         counts["characters"] += lost if changes else 0
         counts["changed"] += bool(changes)
         texts.append(applied(row["text"], changes))
-        result.changes += changes
+        result.changes += hidden(changes, settings.config)
     result.batch, result.counts = with_texts(batch, texts), dict(counts)
     return result
 

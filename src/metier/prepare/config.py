@@ -41,6 +41,11 @@ class SemanticConfig(Section):
     """`characters`: TF-IDF of character n-grams reduced to 256 dimensions (extra `evaluate`; no model): other order and
     other inflection. `base`: mean states of `train.base_model`: paraphrases, as far as that model knows them."""
 
+    @property
+    def by_base(self) -> bool:
+        """Whether the base model is asked for vectors."""
+        return self.enabled and self.vectors == "base"
+
 
 class DedupConfig(Section):
     """Exact and near duplicates."""

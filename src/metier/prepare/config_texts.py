@@ -28,7 +28,7 @@ class LanguageConfig(Section):
 
     detector: Literal["script", "lingua"] = "script"
     """`script`: the share of Han and Latin script; no model, and no error on short Chinese and English texts. `lingua`
-    (extra `language`) also tells English from other languages in Latin script, such as German without umlauts; it
+    (extra `lingua`) also tells English from other languages in Latin script, such as German without umlauts; it
     costs about 1 GB of memory a process."""
     keep: tuple[Language, ...] = ()
     """Languages that stay, such as [zh, en, mixed]; texts in others are rejected. Empty: all stay. `other` is any

@@ -29,7 +29,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from metier.prepare import confusions
-from metier.prepare.changes import applied, change, has_copies
+from metier.prepare.changes import applied, change, has_copies, hidden
 from metier.prepare.config_texts import CorrectConfig
 from metier.prepare.flow import count
 from metier.prepare.operation import Result, Settings, text_operation, with_texts
@@ -150,7 +150,7 @@ def correct(batch: pa.Table, settings: Settings, knowledge: Any) -> Result:
         counts["corrections"] += len(changes)
         counts["changed"] += bool(changes)
         texts.append(applied(row["text"], changes))
-        result.changes += changes
+        result.changes += hidden(changes, settings.config)
     result.batch, result.counts = with_texts(batch, texts), dict(counts)
     return result
 

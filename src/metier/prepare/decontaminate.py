@@ -65,14 +65,15 @@ def decontaminate(flow: Flow) -> str:
         flow.leaks = {"pairs": leaks_between(flow)}
         return "passages not looked for"
     forms = 0
-    for one, other in PAIRS:
-        rows, held = ([row for row in flow.rows if row.split == name] for name in (one, other))
+    sides = {name: [row for row in flow.rows if row.split == name] for name in (TRAIN, VALIDATION, TEST)}
+    for one, others in ((TRAIN, (TEST, VALIDATION)), (VALIDATION, (TEST,))):  # a passage in both counts for test
+        rows, held = sides[one], [row for name in others for row in sides[name]]
         if rows and held:
             found, passed = scan(Some(rows), Some(held), settings.words, settings.characters, settings.common)
             forms = max(forms, passed)
             for place, overlap in found.items():
                 _list(flow, rows[place], "passage", overlap.share, overlap.passage, held[overlap.other])
-    train = [row for row in flow.rows if row.split == TRAIN]
+    train = sides[TRAIN]
     files = {path: read_texts(Path(path)) for path in settings.against}
     for path, texts in files.items():
         _against(flow, train, Path(path).name, texts)

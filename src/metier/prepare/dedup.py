@@ -22,6 +22,7 @@ import numpy as np
 
 from metier.prepare.flow import Flow, Row, count
 from metier.prepare.minhash import join, near_pairs, root
+from metier.prepare.semantic import semantic_pairs
 from metier.prepare.shingles import Array
 from metier.registry import register
 from metier.tables import digest
@@ -69,13 +70,21 @@ def find_duplicates(flow: Flow) -> str:
         if row.pair or not row.key:  # as a rule the engine has made it, of the text alone
             row.key = digest(fold(row.compared))
         join(parent, first.setdefault(row.key, index), index)
-    pairs, similarity = _near(flow, list(first.values())) if flow.config.dedup.near else (np.zeros((0, 2), int), ())
+    pairs, similarity = np.zeros((0, 2), np.int64), np.zeros(0)
+    if flow.config.dedup.near:
+        pairs, similarity = _near(flow, list(first.values()))
     for i, j in pairs.tolist():
         join(parent, i, j)
+    alike = np.zeros((0, 2), np.int64)
+    if flow.config.dedup.semantic.enabled:
+        alike, cosine = _semantic(flow, sorted({root(parent, index) for index in first.values()}))
+        for i, j in alike.tolist():
+            join(parent, i, j)
+        pairs, similarity = np.concatenate([pairs, alike]), np.concatenate([similarity, cosine])
     for index, row in enumerate(rows):
         row.cluster = rows[root(parent, index)].id
-    flow.near = KeyPairs([row.key for row in rows], pairs, np.asarray(similarity, float))
-    _list_duplicates(flow, first, pairs, flow.near.similarity)
+    flow.near = KeyPairs([row.key for row in rows], pairs, similarity)
+    _list_duplicates(flow, first, pairs, similarity, len(pairs) - len(alike))
     return _note(flow)
 
 
@@ -97,18 +106,35 @@ def _near(flow: Flow, first: Sequence[int]) -> tuple[Array, Array]:
     return pairs, similarity
 
 
-def _list_duplicates(flow: Flow, first: dict[str, int], pairs: Array, similarities: Array) -> None:
-    """One entry for each row that repeats an earlier one: the exact one, else the nearest."""
+def _semantic(flow: Flow, first: Sequence[int]) -> tuple[Array, Array]:
+    """Pairs of equal meaning among the first rows of all clusters, and their cosine similarities."""
+    settings = flow.config.dedup.semantic
+    if settings.vectors == "base" and flow.embed is None:
+        raise AssertionError("nobody handed in the base model")
+    with flow.console.progress("semantic duplicates", len(first), "texts") as meter:
+        embed = flow.embed if settings.vectors == "base" else None
+        pairs, cosine = semantic_pairs(_Texts(flow.rows, first), settings.threshold, embed, meter.advance)
+    return np.array(first, np.int64)[pairs], cosine
+
+
+def _list_duplicates(flow: Flow, first: dict[str, int], pairs: Array, similarities: Array, lexical: int) -> None:
+    """One entry for each row that repeats an earlier one: the exact one, else the nearest, else one of equal meaning.
+
+    lexical: how many of the pairs, the first ones, are near by their shingles.
+    """
     rows = flow.rows
-    best: dict[int, tuple[float, int]] = {}
-    for (i, j), similarity in zip(pairs.tolist(), similarities.tolist(), strict=True):
+    near: dict[int, tuple[float, int]] = {}
+    meant: dict[int, tuple[float, int]] = {}
+    for number, ((i, j), similarity) in enumerate(zip(pairs.tolist(), similarities.tolist(), strict=True)):
+        best = near if number < lexical else meant
         best[j] = max(best.get(j, (0.0, 0)), (similarity, -i))
     for index, row in enumerate(rows):
         earlier = first[row.key]
         if earlier != index:
             kind, similarity = "exact", 1.0
-        elif index in best:
-            kind, (similarity, place) = "near", best[index]
+        elif index in near or index in meant:
+            kind, best = ("near", near) if index in near else ("semantic", meant)
+            similarity, place = best[index]
             earlier = -place
         else:
             continue
@@ -128,4 +154,5 @@ def _note(flow: Flow) -> str:
         flow.warn(f"{largest:,} of {len(flow.rows):,} texts are one cluster of duplicates (a template?); it stays on "
                   "one side of the split, a higher prepare.dedup.threshold divides it")  # fmt: skip
     clusters = sum(1 for size in sizes.values() if size > 1)
-    return f"{kinds.count('exact'):,} exact, {kinds.count('near'):,} near, in {count(clusters, 'cluster')}"
+    meant = f", {kinds.count('semantic'):,} semantic" if flow.config.dedup.semantic.enabled else ""
+    return f"{kinds.count('exact'):,} exact, {kinds.count('near'):,} near{meant}, in {count(clusters, 'cluster')}"

@@ -19,6 +19,7 @@ of whole sentences.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 from collections import Counter
@@ -41,7 +42,7 @@ def difference(one: str, two: str) -> str:
 
     The kinds: number, date, negation, opposite, party, order. Symmetric, but for which of several kinds is named.
     """
-    left, right = Text(one), Text(two)
+    left, right = _text(one), _text(two)
     if left.words == right.words:
         return ""
     found = _compare(left, right, [((0, len(left.words)), (0, len(right.words)))])
@@ -50,6 +51,9 @@ def difference(one: str, two: str) -> str:
         if pairs is not None and not _compare(left, right, pairs):
             return ""
     return found
+
+
+_text = functools.lru_cache(256)(Text)  # of one text there are often several near ones
 
 
 def _compare(left: Text, right: Text, pairs: Iterable[tuple[Span, Span]]) -> str:

@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from metier.prepare.guard_text import Span, Text, Token, close, is_han, is_name, visual, weighty
 from metier.prepare.guard_words import looks, words
 
+_UN = re.compile(
+    r"(?:un(?!der|i|til|to|less|cle)|non(?!e)|dis(?![chpt])|mis(?![st]))-?[a-z]{3,}$"
+)  # and not: union, district
 CAPITAL = frozenset(("may", "march", "sun", "sat", "mon", "second", "fall"))  # dates only if they are capitalised
 
 
@@ -132,7 +135,10 @@ class Place:
         return all(counts) or (any(counts) and not close(*units))
 
     def _prefix(self) -> bool:
-        """A word with and without un-, dis-, in-, or with -less for -ful."""
+        """A word with and without un-, dis-, in-, or with -less for -ful; a word with un- for one without."""
+        one, two = (sum(bool(_UN.match(token.folded)) for token in tokens) for tokens in (self.one, self.two))
+        if one != two:
+            return True
         for pair in itertools.product(self.one, self.two):
             short, long = sorted((token.folded for token in pair), key=len)
             if len(short) > 2 and long.endswith(short) and long[: -len(short)].rstrip("-") in words().prefixes:

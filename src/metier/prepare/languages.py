@@ -55,4 +55,4 @@ def detect_with_lingua(text: str) -> str:
 
 @cache
 def _lingua() -> Any:
-    return need("lingua", "language").LanguageDetectorBuilder.from_all_languages().build()
+    return need("lingua", "lingua").LanguageDetectorBuilder.from_all_languages().build()

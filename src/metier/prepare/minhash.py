@@ -124,7 +124,7 @@ def sign(
 ) -> Signatures:  # fmt: skip
     """Read every text once and keep its signature."""
     number, (bands, rows) = len(texts), shape
-    signed = Signatures(_room((bands, number), np.uint32), _room((number, permutations), np.uint8),
+    signed = Signatures(room((bands, number), np.uint32), room((number, permutations), np.uint8),
                         *(np.zeros(number, kind) for kind in (np.int64, np.int64, np.uint64)))  # fmt: skip
     for first, part in blocks(texts):
         here = slice(first, first + len(part))
@@ -296,7 +296,7 @@ def _band_keys(cells: Array) -> Array:
     return (key >> np.uint64(32)).astype(np.uint32)
 
 
-def _room(shape: tuple[int, int], kind: Any) -> Array:
+def room(shape: tuple[int, int], kind: Any) -> Array:
     """An array of zeros, in a file that vanishes by itself if it is large."""
     if shape[0] * shape[1] * np.dtype(kind).itemsize <= SMALL:
         return np.zeros(shape, kind)

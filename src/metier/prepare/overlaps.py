@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metier.prepare.shingles import Array, blocks, fold, mix, unspaced
+from metier.prepare.shingles import Array, blocks, fold, keep_memory, mix, unspaced
 
 RUNS = 1 << 24  # runs of evaluation texts that are looked for at once: 200 MB
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd, so that it has an inverse modulo 2**64
@@ -59,6 +59,7 @@ def scan(
 
     words, characters: length of a run. common: a run in more texts than this is a form.
     """
+    keep_memory()
     covered: dict[int, list[tuple[int, int, int]]] = defaultdict(list)  # text -> (first word, width, held text)
     forms = 0
     for names, owner in _index(held, words, characters):

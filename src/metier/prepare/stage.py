@@ -14,6 +14,7 @@ Not covered: what each operation does.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from metier.prepare.rows import Rows, something_left
 from metier.train.config import TaskConfig
 
 TEXT_STEPS = ("normalize", "language", "boilerplate", "quality", "correct", "deidentify", "select", "chunk",
-              "comprehend", "synthesize")  # fmt: skip
+              "synthesize", "comprehend")  # fmt: skip
 ROW_STEPS = ("task", "official", "duplicates", "conflicts", "leaks", "fold", "labels", "split", "derived",
              "decontaminate", "mix")  # fmt: skip
 MAKERS = ("comprehend", "synthesize")  # operations that make examples out of documents; `derived` follows them
@@ -60,16 +61,19 @@ def prepare(
     out: Path,
     console: Console,
     engine: EngineConfig | None = None,
+    embed: Callable[[Sequence[str]], Any] | None = None,
 ) -> dict[str, Any]:
     """Write the tables into `out` and return the summary (JSON-able).
 
     The same documents, sections and seed give the same bytes, in whatever order the documents come, whichever engine
-    works. UserError when nothing is left, when there is nothing to tell apart, or when no split without leaks is
-    possible. A stage that was killed goes on where it stood when it is called again with the same `out`.
+    works. `embed` gives the vectors of the base model where the recipe wants them. UserError when nothing is left, when
+    there is nothing to tell apart, or when no split without leaks is possible. A stage that was killed goes on where it
+    stood when it is called again with the same `out`.
     """
     names = steps(config)
     rows = Rows(config, task, seed, documents.path / "documents.parquet", out, engine or EngineConfig(), console)
     with rows as flow:
+        flow.embed = embed
         for step in names:
             operation = registry.lookup("operation", step)
             if isinstance(operation, TextOperation):

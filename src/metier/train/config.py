@@ -26,8 +26,8 @@ class TaskConfig(Section):
     """classify, score: each example is two texts, a document and a short one about it (a hypothesis, a question), read
     together. The short one is the role `pair` of the data, or the second text of a known shape of pairs."""
     sub_tokens: Literal["first", "mean"] = "first"
-    """tag: what answers for a word of several tokens: its first token, or the mean over them. Measured on the
-    validation splits of NCBI-disease and BC5CDR with MiniLM, see benchmarks/results/tasks.md."""
+    """tag: what answers for a word of several tokens: its first token, or the mean over them. `first` is
+    what BERT's paper does; the two were not measured against each other here."""
     markers: tuple[str, str, str, str] = ("<<", ">>", "[[", "]]")
     """relate: what stands before and after the first marked stretch of a text, and before and after the second."""
     label_names: dict[str, str] = Field(default_factory=dict)

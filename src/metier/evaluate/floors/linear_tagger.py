@@ -22,8 +22,8 @@ from metier.train.config import TaskConfig
 from metier.train.tasks import bio
 
 Array = np.ndarray
-PENALTY = 0.5  # of the squared weights, per training set; chosen on the validation split of NCBI-disease
-ITERATIONS = 120  # of L-BFGS; the validation figure no longer moves
+PENALTY = 0.5  # of the squared weights, per training set; a usual strength, not searched
+ITERATIONS = 120  # of L-BFGS, at most
 AFFIX = 5  # characters of the longest prefix and suffix
 
 
