@@ -1,6 +1,6 @@
 """De-identification against gold spans, beside Presidio: recall, precision and speed, class by class.
 
-    METIER_DATA_MIRROR=... python benchmarks/deidentify.py [--only english,contextual,chinese,speed]
+    METIER_DATA_MIRROR=... python benchmarks/deidentify.py [--only english,contextual,chinese,cluener,speed]
 
 Criterion. A gold span is found (overlap) if findings of an accepted kind cover at least half of its characters, and
 found exactly (strict) if one finding has the same borders. A finding is right if gold spans that accept its kind
@@ -21,7 +21,7 @@ import re
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -303,6 +303,36 @@ def print_chinese(count: int, show: int) -> None:
         print(key, *map(repr, [*ours[key].missed[:show], "wrong:", *ours[key].wrong[:show]]), sep="\n   ")
 
 
+def print_cluener() -> None:
+    """Names and addresses in Chinese news sentences, which have neither labels nor numbers: what rules cannot do."""
+    counts: dict[str, list[int]] = {"name": [0, 0], "address": [0, 0]}
+    found_persons = right = 0
+    for item in _objects((mirror() / "cluener-zh/dev.json").read_text(encoding="utf-8")):
+        found = metier(item["text"])
+        gold = {
+            name: [(a, b + 1) for places in item["label"].get(name, {}).values() for a, b in places] for name in counts
+        }
+        for name, kind in (("name", "person"), ("address", "address")):
+            for start, end in gold[name]:
+                counts[name][0] += 1
+                counts[name][1] += covered(start, end, [(a, b) for a, b, other in found if other == kind]) >= 0.5
+        persons = [(a, b) for a, b, kind in found if kind == "person"]
+        found_persons += len(persons)
+        right += sum(covered(a, b, gold["name"]) >= 0.5 for a, b in persons)
+    print("\n### CLUENER, names alone in news (dev)\n\n| type | gold | recall |\n| --- | ---: | ---: |")
+    for name, (gold_count, hits) in counts.items():
+        print(f"| {name} | {gold_count} | {hits / gold_count:.3f} |")
+    print(f"\nOf {found_persons} persons found, {right} are in the gold names.")
+
+
+def _objects(text: str) -> Iterator[dict[str, Any]]:
+    """JSON objects one after the other, over several lines each."""
+    decoder, place = json.JSONDecoder(), 0
+    while (place := text.find("{", place)) >= 0:
+        item, place = decoder.raw_decode(text, place)
+        yield item
+
+
 def speed() -> None:
     """Megabytes of UTF-8 a second, one process, on the three kinds of text."""
     data = json.loads((mirror() / "contextual-anonymizer/synthetic_data.json").read_text(encoding="utf-8"))["data"]
@@ -350,7 +380,7 @@ def _seconds(finder: Finder, texts: list[str]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="english,contextual,chinese,speed")
+    parser.add_argument("--only", default="english,contextual,chinese,cluener,speed")
     parser.add_argument("--documents", type=int, default=2000, help="documents of the Chinese set")
     parser.add_argument("--show", type=int, default=0, help="so many misses and false findings of each class")
     given = parser.parse_args()
@@ -361,6 +391,8 @@ def main() -> None:
         print_contextual()
     if wanted["chinese"]:
         print_chinese(given.documents, given.show)
+    if wanted["cluener"]:
+        print_cluener()
     if wanted["speed"]:
         speed()
 

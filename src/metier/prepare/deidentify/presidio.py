@@ -2,7 +2,7 @@
 
 Purpose: who has recognisers of their own written for Presidio can go on using them. The analyser gets a blank spaCy
 pipeline for each language, so nothing is downloaded; names need a model and come from elsewhere (`names`).
-Trade-off: 50 to 100 times slower than our own rules. Its e-mail rule takes Chinese words before an address along, so a
+Trade-off: about 5 times slower than our own rules. Its e-mail rule takes Chinese words before an address along, so a
 finding of ours in the same place wins.
 Not covered: Presidio's own anonymiser; policies are ours.
 """
