@@ -40,9 +40,9 @@ PAIRS = 10_000  # sentences times sentences that are compared at most
 def difference(one: str, two: str) -> str:
     """What of weight differs between two near duplicates: "" if nothing does, else one word such as "number".
 
-    The kinds: number, date, negation, opposite, party, order. Symmetric, but for which of several kinds is named.
+    The kinds: number, date, negation, opposite, party, order. The order of the two texts does not matter.
     """
-    left, right = _text(one), _text(two)
+    left, right = map(_text, sorted((one, two)))  # of several shortest ways from one to the other one is taken
     if left.words == right.words:
         return ""
     found = _compare(left, right, [((0, len(left.words)), (0, len(right.words)))])
