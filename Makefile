@@ -1,6 +1,6 @@
 # make demo   set-up and the main job, offline, on the embedded example
 # make test   the tests          make check   formatter, linter, types
-# make bench  the tables that documents quote (long; needs METIER_DATA_MIRROR)
+# make bench  the tables that documents quote (long; needs METIER_DATA_MIRROR); make bench-data: those on data alone
 # Only Python 3.11 or newer, make and pip are needed; everything else is installed into .venv.
 
 PYTHON ?= python3
@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 RUN    := DO_NOT_TRACK=1 HF_HUB_DISABLE_TELEMETRY=1 HF_HUB_OFFLINE=1
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench bench-data clean
 
 demo: $(VENV)/.ready
 	$(RUN) $(BIN)/metier run quickstart/bank-messages
@@ -25,6 +25,9 @@ check: $(VENV)/.ready-check
 
 bench: $(VENV)/.ready-test
 	$(RUN) $(BIN)/python benchmarks/run.py
+
+bench-data: $(VENV)/.ready-test
+	$(RUN) $(BIN)/python benchmarks/run.py data
 
 # PyTorch goes first, by itself: resolved together with the rest, pip may look at builds for other hardware.
 $(VENV)/.ready: pyproject.toml constraints.txt

@@ -1,4 +1,12 @@
-"""Run every benchmark and print its tables: `python benchmarks/run.py` (over an hour on two cores)."""
+"""Run benchmarks one after the other and print their tables.
+
+    python benchmarks/run.py          # all (hours on two cores)
+    python benchmarks/run.py data     # reading and preparing documents (over an hour)
+    python benchmarks/run.py model    # training and judging
+
+The names of peers' Python interpreters are options of the single scripts and environment variables named in them; a
+peer that is not installed has no column.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +14,21 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPTS = ("startup.py", "attention.py", "classify.py", "intervals.py")
+SCRIPTS: dict[str, tuple[str, ...]] = {
+    "data": ("documents.py", "near_duplicates.py", "near_speed.py", "deidentify.py", "texts.py",
+             "prepare_scale.py linear", "prepare_scale.py gigabyte"),
+    "model": ("startup.py", "attention.py", "classify.py", "tasks.py", "shared_documents.py", "intervals.py"),
+}  # fmt: skip
 
 
 def main() -> None:
-    for script in SCRIPTS:
-        print(f"\n== {script}", flush=True)
-        subprocess.run([sys.executable, str(Path(__file__).parent / script)], check=True)
+    wanted = sys.argv[1:] or list(SCRIPTS)
+    if unknown := set(wanted) - set(SCRIPTS):
+        sys.exit(f"there are no benchmarks called {', '.join(sorted(unknown))}; known: {', '.join(SCRIPTS)}")
+    for command in (command for name in wanted for command in SCRIPTS[name]):
+        script, *options = command.split()
+        print(f"\n== {command}", flush=True)
+        subprocess.run([sys.executable, str(Path(__file__).parent / script), *options], check=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Write docs/reference/ from the program itself: the commands' help and the recipe's schema.
+"""Write docs/reference/ from the program itself: the commands' help, the recipe's schema, the readers' accounts.
 
 Purpose: a reference that cannot disagree with the code. `python docs/generate.py` writes the files,
 `python docs/generate.py --check` exits 1 and names those that are out of date (a test calls it).
@@ -18,7 +18,10 @@ import typer
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from metier import registry
 from metier.cli import app
+from metier.collect.accounts import ACCOUNTS, ANY, Account
+from metier.collect.places import hub, python, remote, saved, sql, tfds, web  # noqa: F401  (their accounts)
 from metier.config import is_execution
 from metier.recipe import Recipe
 
@@ -39,14 +42,16 @@ VARIABLES = (
     ("METIER_RUNS", "folder of the runs; default `runs` in the working folder"),
     ("METIER_DATA_MIRROR", "folder in which paths such as `mirror:finance/file.csv` are looked up"),
     ("METIER_CACHE", "folder for downloaded data files; default `~/.cache/metier`"),
-    ("METIER_OFFLINE", "`1` forbids downloading data files"),
+    ("METIER_OFFLINE", "`1` forbids fetching documents, data files and answers of endpoints"),
+    ("METIER_DEIDENTIFY_KEY", "key of consistent surrogates; another name: `prepare.deidentify.key_variable`"),
+    ("METIER_API_KEY", "key for an endpoint; another name: `prepare.synthesize.key_variable`"),
     ("HF_HUB_OFFLINE", "`1` forbids fetching base models (a setting of huggingface_hub)"),
 )
 
 
 def pages() -> dict[str, str]:
     """File name -> text of every generated page."""
-    return {"cli.md": command_page(), "recipe.md": recipe_page()}
+    return {"cli.md": command_page(), "recipe.md": recipe_page(), "formats.md": formats_page()}
 
 
 def command_page() -> str:
@@ -74,6 +79,42 @@ def recipe_page() -> str:
              "a stage runs, never what comes out, so changing one of them makes nothing but the report run again.",
              "`metier schema` prints the same as JSON Schema for editors.", ""]  # fmt: skip
     return "\n".join(lines + _section(Recipe, "")).rstrip() + "\n"
+
+
+def formats_page() -> str:
+    """What every reader and place takes, keeps, marks, counts, refuses and leaves."""
+    registry.names("reader")  # imports them all
+    lines = ["# What we read and what we keep", "", NOTE, "",
+             "A file goes to a reader by its first bytes, then by its extension. What a reader cannot take ends",
+             "in `rejected.parquet` with a reason that is counted; nothing else is left out than the tables name.",
+             ""]  # fmt: skip
+    for kind, heading in (("format", "Formats"), ("container", "Containers and tables"), ("place", "Places")):
+        found = sorted((item for item in ACCOUNTS.values() if item.kind == kind), key=lambda item: item.title.lower())
+        lines += [f"## {heading}", ""] if found else []
+        for account in found:
+            lines += _account(account)
+    lines += ["## Reasons that any file can end with", "", "| reason | when |", "| --- | --- |"]
+    lines += [f"| {reason} | {_cell(when)} |" for reason, when in ANY.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _account(account: Account) -> list[str]:
+    """One reader: heading, a line on how it reads, and a table."""
+    dot = "" if account.kind == "place" else "."
+    told = [
+        f"{'Place' if account.kind == 'place' else 'Reader'} `{account.name}`",
+        ", ".join(f"`{dot}{item}`" for item in account.takes),
+    ]
+    told += ["through " + ", ".join(account.libraries)] if account.libraries else []
+    told += [f"extra `{account.extra}`"] if account.extra else []
+    rows = [("kept as text", "; ".join(account.kept))]
+    rows += [(f"marked: {what}", how) for what, how in account.marked.items()]
+    rows += [("counted: " + ", ".join(f"`{key}`" if " " not in key else key for key in keys.split(", ")), meaning)
+             for keys, meaning in account.counted.items()]  # fmt: skip
+    rows += [(f"refused: **{reason}**", when) for reason, when in account.refused.items()]
+    rows += [("not read", "; ".join(account.lost))] if account.lost else []
+    return [f"### {account.title}", "", "; ".join(told) + ".", "", "| | |", "| --- | --- |",
+            *(f"| {left} | {_cell(right)} |" for left, right in rows), ""]  # fmt: skip
 
 
 def _usage(name: str, command: Any) -> str:

@@ -71,7 +71,7 @@ def test_an_unknown_key_names_the_nearest(data: dict[str, Any], line: str) -> No
         ({"train": {"long_text": "chop"}}, "train.long_text: Input should be 'window' or 'cut' (given: 'chop')"),
         ({"train": 5}, "train: should be a mapping with keys such as base_model"),
         ({"evaluate": {"accept": "accuracy > 0.5"}}, "evaluate.accept: Input should be a list"),
-        ({"collect": {"sources": [{}]}}, "collect.sources.0.path: this key is required"),
+        ({"collect": {"sources": [{}]}}, "collect.sources.0: a source is one of path, sql, web, dataset"),
         ({"collect": {"sources": 3}}, "collect.sources: Input should be a list (given: 3)"),
         ({"task": {"label_names": {"a": 3}}}, "task.label_names.a: Input should be a valid string (given: 3)"),
         ({"prepare": {"split": {"test": 0.6, "validation": 0.5}}}, "prepare.split: test + validation must stay below"),
@@ -242,8 +242,8 @@ def fits(value: Any, rule: dict[str, Any], whole: dict[str, Any]) -> bool:
     """The part of JSON Schema that pydantic writes; `jsonschema` takes its place where it is installed."""
     if "$ref" in rule:
         return fits(value, whole["$defs"][rule["$ref"].rsplit("/", 1)[1]], whole)
-    if "anyOf" in rule:
-        return any(fits(value, one, whole) for one in rule["anyOf"])
+    if "anyOf" in rule and not any(fits(value, one, whole) for one in rule["anyOf"]):
+        return False
     if ("const" in rule and value != rule["const"]) or ("enum" in rule and value not in rule["enum"]):
         return False
     kinds = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None), "number": (int, float),
@@ -351,7 +351,16 @@ def test_the_fields_that_are_execution() -> None:
              if is_execution(type(section).model_fields[name].json_schema_extra)}  # fmt: skip
     assert found == {
         "collect.sources.0.path", "collect.sources.0.url", "collect.index.path", "collect.workers",
-        "engine.address", "engine.name", "engine.workers", "train.checkpoint_seconds", "train.device", "train.threads",
+        "collect.sources.0.storage_options", "collect.sources.0.sql", "collect.sources.0.web",
+        "collect.sources.0.dataset", "collect.sources.0.refresh",
+        "engine.address", "engine.name", "engine.workers",
+        "prepare.deidentify.names.dictionary", "prepare.deidentify.key_file", "prepare.deidentify.key_variable",
+        "prepare.deidentify.vault", "prepare.deidentify.require.max_residual", "prepare.deidentify.require.audit",
+        "prepare.deidentify.require.confidence", "prepare.chunk.tokenizer", "prepare.correct.lexicon",
+        "prepare.select.target", "prepare.decontaminate.against", "prepare.synthesize.cache",
+        "prepare.synthesize.key_variable", "prepare.synthesize.prompt", "prepare.synthesize.retries",
+        "prepare.synthesize.timeout",
+        "train.checkpoint_seconds", "train.device", "train.threads",
     }  # fmt: skip
 
 

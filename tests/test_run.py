@@ -325,7 +325,7 @@ def test_a_multi_label_task_with_one_label_is_judged(lists: list[list[str]]) -> 
     import numpy as np
 
     from metier.evaluate.floors import FloorData
-    from metier.evaluate.predict import probe
+    from metier.evaluate.probe import probe
     from metier.tables import EXAMPLES, table
     from metier.train.config import TaskConfig
 

@@ -31,7 +31,7 @@ from metier.tables import write_json
 RECORD = "artifact.json"
 RECORDED = (
     "metier", "torch", "transformers", "tokenizers", "accelerate", "peft", "safetensors", "scikit-learn", "scipy",
-    "numpy", "pyarrow", "pypdfium2", "lxml", "trafilatura", "ftfy", "charset-normalizer",
+    "numpy", "pyarrow", "pypdfium2", "lxml", "trafilatura", "ftfy", "charset-normalizer", "olefile",
 )  # fmt: skip
 
 

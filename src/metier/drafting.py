@@ -8,7 +8,7 @@ Not covered: deciding for the user. A guess that cannot be made is a UserError t
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,25 +30,33 @@ class Draft:
 
 
 def draft(
-    path: Path, task: str | None = None, from_folder: Path | None = None, columns: Mapping[str, str] | None = None
+    path: Path | str, task: str | None = None, from_folder: Path | None = None, columns: Mapping[str, str] | None = None
 ) -> Draft:
     """Look at `path`; the recipe's paths are written relative to `from_folder` (default: as given).
 
+    path: a file or folder; as text also an address such as s3://bucket/data.csv, which is fetched into the cache.
+
     columns: role -> column name where the user has said so; the rest is guessed.
     """
-    if not path.exists():
+    address = path if isinstance(path, str) and "://" in path else ""
+    path = Path(path)
+    if not address and not path.exists():
         raise UserError("there is no such file or folder", str(path.absolute()), "check the path")
     if task is not None and task not in (known := names("task")):
         raise UserError(f"there is no task called '{task}'", "--task", nearest(task, known))
+    if address:
+        return _remote(address, task, columns or {})
     shown = _relative(path, from_folder)
-    return _folder(path, shown, task, columns or {}) if path.is_dir() else _table(path, shown, task, columns or {})
+    if path.is_dir():
+        return _folder(path, _names(path), shown, task, columns or {})
+    return _table(path, shown, task, columns or {})
 
 
 def write_recipe(
-    path: Path, task: str | None, output: Path | None, force: bool, columns: Mapping[str, str] | None = None
+    path: Path | str, task: str | None, output: Path | None, force: bool, columns: Mapping[str, str] | None = None
 ) -> Path:
     """Write a commented recipe; returns its path. UserError when the file is there and `force` is not given."""
-    target = output or Path(f"{_name(path)}.yaml")
+    target = output or Path(f"{_name(Path(path))}.yaml")
     if target.exists() and not force:
         raise UserError("this recipe is already there", str(target), "name another file with -o, or use --force")
     made = draft(path, task, target.parent, columns)
@@ -135,14 +143,37 @@ def _table(path: Path, shown: str, task: str | None, columns: Mapping[str, str])
     return Draft(_recipe(path, {"path": shown, "columns": roles}, kind), seen)
 
 
-def _folder(path: Path, shown: str, task: str | None, columns: Mapping[str, str]) -> Draft:
+def _remote(address: str, task: str | None, columns: Mapping[str, str]) -> Draft:
+    """As `_table` or `_folder` for what an address names."""
+    import shutil
+    import tempfile
+
+    from metier.collect.config import CollectConfig
+    from metier.collect.inputs import find_inputs
+    from metier.console import Console
+
+    files = find_inputs(CollectConfig(sources=(address,)), Path.cwd(), Console()).files  # type: ignore[arg-type]
+    if len(files) > 1 or files[0].problem:
+        return _folder(Path(address), [file.name for file in files], address, task, columns)
+    with tempfile.TemporaryDirectory() as folder:  # a look at a table goes by the extension, which no object has
+        named = shutil.copyfile(files[0].path, Path(folder) / files[0].name)
+        return _table(named, address, task, columns)
+
+
+def _names(path: Path) -> list[str]:
+    """Files below a folder, up to 5,000, as POSIX paths."""
+    found = sorted(item for item in path.rglob("*") if item.is_file() and not _hidden(item, path))[:5000]
+    return [item.relative_to(path).as_posix() for item in found]
+
+
+def _folder(path: Path, names: Sequence[str], shown: str, task: str | None, columns: Mapping[str, str]) -> Draft:
     kind = task or "classify"
     kinds: dict[str, int] = {}
     folders = set()
-    for file in sorted(item for item in path.rglob("*") if item.is_file() and not _hidden(item, path))[:5000]:
-        kinds[file.suffix.lower() or "(none)"] = kinds.get(file.suffix.lower() or "(none)", 0) + 1
-        if file.parent != path:
-            folders.add(file.parent.name)
+    for name in map(Path, names):
+        kinds[name.suffix.lower() or "(none)"] = kinds.get(name.suffix.lower() or "(none)", 0) + 1
+        if name.parent != Path():
+            folders.add(name.parent.name)
     if not kinds:
         raise UserError("the folder is empty", str(path), "name a folder with documents")
     seen = [

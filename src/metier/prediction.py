@@ -40,14 +40,21 @@ def predict_to(
     folder = find_model(name)
     model = load(folder)
     sources = [f"text {index + 1}" for index in range(len(texts))]
+    pairs: list[str] = [""] * len(texts)
     if source is not None:
         rejects = output.with_name(f"{output.stem}.rejected.csv") if output else None
-        sources, texts = collect_texts(source, console, column, rejects, _recipe_of(name, folder))
+        sources, texts, pairs = collect_texts(source, console, column, rejects, _recipe_of(name, folder))
     texts = _repair(texts, folder)
-    decoded, encoded = model.predict(texts, console)
+    asked: dict[str, list[str]] = {"text": texts}
+    if getattr(model.task.config, "pair", False):
+        asked["pair"] = _repair(_short_texts(pairs), folder)
+    decoded, encoded = model.predict(pa.table(asked), console)
     if encoded.cut:
         console.warn(f"{encoded.cut} texts were cut ({encoded.cut_tokens} tokens left out)")
     rows = _rows(sources, texts, decoded, list(getattr(model.task, "classes", [])))
+    if output is None and decoded.spans:
+        for row in rows:  # for a person: the words and their type, not the places
+            row["spans"] = "; ".join(f"{s['text']} ({s['label']}, {s['score']:.2f})" for s in json.loads(row["spans"]))
     if output is None:
         keys = list(rows[0])
         Console(sys.stdout).table(keys, [[_short(row[key]) for key in keys] for row in rows])
@@ -72,8 +79,8 @@ def find_model(name: str) -> Path:
 
 def collect_texts(
     source: Path, console: Console, column: str | None = None, rejects: Path | None = None, like: Recipe | None = None
-) -> tuple[list[str], list[str]]:
-    """Sources and texts of everything that can be read at `source`; the rest is counted on the screen.
+) -> tuple[list[str], list[str], list[str]]:
+    """Sources, texts and short texts ("": none) of everything that can be read at `source`; the rest is counted.
 
     column: the text column of a table; by default the one of the recipe `like` where the table has it, else guessed.
     rejects: CSV file for what was left out, written when there is any (an older one is removed when there is none).
@@ -85,7 +92,7 @@ def collect_texts(
         console.say(f"  text column '{column}', as in the run's recipe")
     config = CollectConfig.model_validate(
         {
-            "sources": [{"path": str(source), "columns": {"text": column} if column else {}}],
+            "sources": [{"path": str(source), "columns": _columns(source, column, like)}],
             "attachments": like.collect.attachments if like is not None else True,
         }
     )
@@ -95,8 +102,35 @@ def collect_texts(
         finally:  # when nothing at all could be read, the reasons are what is left
             if rejects is not None:
                 _keep_rejected(Path(folder) / "rejected.parquet", rejects, console)
-        table = read(Path(folder) / "documents.parquet", ["source", "text"])
-    return table["source"].to_pylist(), table["text"].to_pylist()
+        table = read(Path(folder) / "documents.parquet", ["source", "text", "metadata"])
+    pairs = [str(json.loads(row or "{}").get("pair") or "") for row in table["metadata"].to_pylist()]
+    return table["source"].to_pylist(), table["text"].to_pylist(), pairs
+
+
+def _short_texts(pairs: list[str]) -> list[str]:
+    """The short texts of a task that reads pairs; UserError where one is missing."""
+    missing = sum(not pair for pair in pairs)
+    if missing:
+        raise UserError(
+            f"this model reads two texts together, and {missing} of {len(pairs)} rows have no second one",
+            "metier predict", "give a table with --input that has the columns `text` and `pair`",
+        )  # fmt: skip
+    return pairs
+
+
+def _columns(source: Path, column: str | None, like: Recipe | None) -> dict[str, str]:
+    """The mapping of a table: the text column, and the short text's where the recipe `like` reads pairs."""
+    mapping = {"text": column} if column else {}
+    if like is not None and like.task.pair and source.suffix.lower() in _tables():
+        named = [one.columns["pair"] for one in like.collect.sources if "pair" in one.columns]
+        mapping["pair"] = (named or ["pair"])[0]
+    return mapping
+
+
+def _tables() -> set[str]:
+    from metier.drafting import TABLES
+
+    return TABLES
 
 
 def _recipe_of(name: str, folder: Path) -> Recipe | None:
@@ -149,7 +183,13 @@ def _rows(sources: list[str], texts: list[str], decoded: Any, classes: list[str]
     rows = []
     for index, (source, text) in enumerate(zip(sources, texts, strict=True)):
         row: dict[str, Any] = {"source": source, "text": text}
-        if decoded.values:
+        if decoded.spans:
+            row["spans"] = json.dumps(
+                [{"start": s.start, "end": s.end, "label": s.label, "text": text[s.start : s.end],
+                  "score": round(s.score, 6)} for s in decoded.spans[index]],
+                ensure_ascii=False,
+            )  # fmt: skip
+        elif decoded.values:
             row["value"] = decoded.values[index]
         elif decoded.label_lists:
             row["labels"] = "|".join(decoded.label_lists[index])

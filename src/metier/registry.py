@@ -1,4 +1,4 @@
-"""The doors: reader, operation, task, method, metric, floor and engine are found by name.
+"""The doors: reader, operation, task, method, metric, floor, engine and tagger are found by name.
 
 Purpose: a built-in and a plug-in of another package come through the same door, so that N tasks and M methods stay
 N + M small files. A built-in module registers its object by decorator; another package names an entry point in the
@@ -28,6 +28,7 @@ BUILTINS: dict[str, tuple[str, ...]] = {
     "metric": ("metier.evaluate.metrics",),
     "floor": ("metier.evaluate.floors",),
     "engine": ("metier.engines",),
+    "tagger": ("metier.tagging",),
 }
 # Doors whose built-ins import torch: name -> module, so that a name can be checked without the second that costs.
 LAZY: dict[str, dict[str, str]] = {

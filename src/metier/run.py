@@ -9,11 +9,10 @@ changed criterion costs a second and no model.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,11 +20,12 @@ from typing import Any
 from metier import recipe as recipes
 from metier.artifact import Artifact, Store, fingerprint
 from metier.console import Console, seconds
+from metier.differences import nearest_difference
 from metier.errors import UserError, nearest
 from metier.prepare.files import digests
 from metier.recipe import Recipe
 
-VERSIONS = {"collect": 1, "prepare": 1, "train": 1, "predictions": 1, "evaluate": 1, "report": 1}
+VERSIONS = {"collect": 2, "prepare": 2, "train": 2, "predictions": 2, "evaluate": 2, "report": 2}
 PARENTS: dict[str, tuple[str, ...]] = {
     "collect": (),
     "prepare": ("collect",),
@@ -36,7 +36,7 @@ PARENTS: dict[str, tuple[str, ...]] = {
 }
 ORDER = tuple(PARENTS)
 # Fields of the task that a stage does not read: changing them costs nothing there.
-UNREAD_TASK_FIELDS = {"prepare": ("label_names", "class_weights"), "train": ("label_names",)}
+UNREAD_TASK_FIELDS = {"prepare": ("label_names", "class_weights", "sub_tokens"), "train": ("label_names",)}
 TITLES = {"predictions": "evaluate: ask every model", "evaluate": "evaluate: compare and judge"}
 
 
@@ -63,6 +63,8 @@ def default_context(base: Path, console: Console, command: str = "") -> Context:
 
 def run(recipe: Recipe, context: Context, until: str = "report") -> dict[str, Artifact]:
     """Run every stage up to `until`, reusing what is finished; write the human view when the report is reached."""
+    from metier.prepare.deidentify.audit.run import demand
+
     check(recipe)
     start = time.monotonic()
     context.inputs = None
@@ -75,6 +77,8 @@ def run(recipe: Recipe, context: Context, until: str = "report") -> dict[str, Ar
         check_view(recipe, context)
     for stage in stages:
         run_stage(stage, recipe, context)
+        if stage == "prepare" and "train" in stages:
+            demand(recipe.prepare.deidentify, context.done["prepare"].fingerprint, context.base)
         if stage == "prepare" and "evaluate" in stages:
             _check_labels(recipe, context)
     if until == "report":
@@ -98,7 +102,7 @@ def check(recipe: Recipe) -> None:
         ("task", "task.name", recipe.task.name),
         ("engine", "engine.name", recipe.engine.name),
         ("method", "train.method", recipe.train.method),
-        *(("floor", "evaluate.floors", name) for name in recipe.evaluate.floors),
+        *(("floor", "evaluate.floors", name) for name in recipe.evaluate.floors if recipe.evaluate.floors != "auto"),
         *(("operation", "prepare.operations", name) for name in recipe.prepare.operations),
     ):
         if value not in names(kind):
@@ -159,13 +163,14 @@ def identity(stage: str, recipe: Recipe, context: Context) -> dict[str, Any]:
 
 def _plugins(stage: str, recipe: Recipe, context: Context) -> list[str]:
     """Distribution and version of every object of another package that a stage uses."""
+    from metier.evaluate.floors import floor_names
     from metier.registry import names, plugin
 
     used = {
         "collect": [("reader", source.reader) for source in recipe.collect.sources],
         "prepare": [("operation", name) for name in recipe.prepare.operations] + [("task", recipe.task.name)],
         "train": [("task", recipe.task.name), ("method", recipe.train.method)],
-        "predictions": [("floor", name) for name in recipe.evaluate.floors],
+        "predictions": [("floor", name) for name in floor_names(recipe.evaluate, recipe.task)],
         "evaluate": [("metric", name) for name in names("metric")],  # every one that fits is computed
     }.get(stage, [])
     if stage == "collect":  # a reader serves the extension that it is named after
@@ -179,7 +184,7 @@ def _inputs(recipe: Recipe, context: Context) -> Any:
     if context.inputs is None or context.inputs[0] != recipe.collect:
         from metier.collect.stage import find_inputs
 
-        context.inputs = recipe.collect, find_inputs(recipe.collect, context.base)
+        context.inputs = recipe.collect, find_inputs(recipe.collect, context.base, context.console)
     return context.inputs[1]
 
 
@@ -230,7 +235,7 @@ def why(recipe: Recipe, context: Context) -> list[dict[str, Any]]:
             lines.append({"stage": stage, "state": "reuse", "fingerprint": found.fingerprint, "differences": []})
             continue
         else:
-            differences = _nearest_difference(wanted, context.store.all(stage))
+            differences = nearest_difference(wanted, context.store.all(stage))
         lines.append({"stage": stage, "state": "run", "fingerprint": fingerprint(wanted), "differences": differences})
         later = ORDER[ORDER.index(stage) + 1 :]
         lines += [{"stage": name, "state": "run after it", "fingerprint": "", "differences": []} for name in later]
@@ -311,39 +316,6 @@ def _identity_of(value: Any) -> Any:
     return value.identity() if hasattr(value, "identity") else value
 
 
-def _nearest_difference(wanted: Mapping[str, Any], finished: Sequence[Artifact]) -> list[dict[str, Any]]:
-    """Field, old and new value against the finished artifact that differs least (the newest of equals)."""
-    best: list[dict[str, Any]] | None = None
-    for artifact in reversed(finished):
-        found = _difference(artifact.identity, wanted)
-        if best is None or len(found) < len(best):
-            best = found
-    if best is None:
-        return [{"field": "", "was": None, "is": None, "note": "nothing of this stage is in the store yet"}]
-    return best
-
-
-def _difference(was: Any, now: Any, field_name: str = "") -> list[dict[str, Any]]:
-    if isinstance(was, Mapping) and isinstance(now, Mapping):
-        return [
-            line
-            for key in sorted({*was, *now})
-            for line in _difference(was.get(key), now.get(key), f"{field_name}.{key}".lstrip("."))
-        ]
-    if isinstance(was, list | tuple) and isinstance(now, list | tuple):
-        old, new = (json.loads(json.dumps(value)) for value in (was, now))
-        if old == new:
-            return []
-        gone = [item for item in old if item not in new]
-        come = [item for item in new if item not in old]
-        if not gone and not come:
-            return [{"field": field_name, "was": "the same items", "is": "in another order"}]
-        return [{"field": field_name, "was": item, "is": None} for item in gone] + [
-            {"field": field_name, "was": None, "is": item} for item in come
-        ]
-    return [] if was == now else [{"field": field_name, "was": was, "is": now}]
-
-
 def find_recipe(
     name: str, task: str | None = None, overrides: Sequence[str] = (), console: Console | None = None
 ) -> tuple[Recipe, Path]:
@@ -364,14 +336,14 @@ def find_recipe(
         data = recipes.override(recipes.read_yaml(shipped), overrides)
         data.setdefault("name", name.removesuffix(".yaml").replace("/", "-"))
         return recipes.parse(data, str(shipped)), shipped.parent
-    if path.exists():
+    if path.exists() or "://" in name:
         from metier.drafting import draft
 
         key = "collect.sources.0.columns"
         said = recipes.override({"collect": {"sources": [{}]}}, [o for o in overrides if o.startswith(key)])
         columns = said["collect"]["sources"][0].get("columns")
         columns = {role: str(name) for role, name in columns.items()} if isinstance(columns, dict) else None
-        made = draft(path, task, columns=columns)
+        made = draft(name, task, columns=columns)
         if console is not None and (guessed := [line for line in made.seen if "guessed: " in line]):
             console.say(f"{path.name}: {guessed[0]}")
         return recipes.parse(recipes.override(made.data, overrides), f"recipe made for {path}"), Path.cwd()

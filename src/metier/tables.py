@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 
 GROUP_ROWS = 4096  # rows of a row group at most: a batch of short messages, a second or two of work
 GROUP_BYTES = 8 << 20  # bytes of text after which a row group ends: what a worker holds many times over
+SPANS = pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32()), ("label", pa.string())]))
 
 DOCUMENTS = pa.schema(
     [
@@ -52,6 +53,8 @@ EXAMPLES = pa.schema(
         ("label", pa.string()),  # classify, one label
         ("labels", pa.list_(pa.string())),  # classify, several labels
         ("value", pa.float64()),  # score
+        ("pair", pa.string()),  # the short text that is read with `text`, where the task has pairs
+        ("spans", SPANS),  # tag: characters from start to end (exclusive) of `text`
     ]
 )
 

@@ -294,7 +294,7 @@ def test_disk_full(work: Path, metier: Metier, monkeypatch: pytest.MonkeyPatch) 
 
     path = recipe(work, rows(9))
     with monkeypatch.context() as patch:
-        patch.setattr("metier.tables.write", full)
+        patch.setattr("metier.tables.Writer.write", full)
         refused(metier("collect", path), "the disk is full", "documents.parquet", "METIER_STORE")
     assert metier("collect", path, "-o", "out").code == 0  # and the rest of the first try does no harm
     with monkeypatch.context() as patch:

@@ -85,3 +85,47 @@ def test_utf8_always_comes_back(text: str) -> None:
     data = text.encode("utf-8", "replace")
     if b"\x00" not in data and not data.startswith((b"\xff\xfe", b"\xfe\xff")) and b"\x1b$" not in data:
         assert decode(data).text == data.decode().removeprefix("\ufeff")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("shift_jis", "カードが使えません。契約者は三十日以内に代金を支払うものとする。"),
+        ("euc_jp", "カードが使えません。契約者は三十日以内に代金を支払うものとする。"),
+        ("euc_kr", "계약자는 30일 이내에 대금을 지급하여야 한다."),
+        ("cp1251", "Клиент обязан оплатить счёт в течение тридцати дней."),
+        ("koi8_r", "Клиент обязан оплатить счёт в течение тридцати дней."),
+        ("utf-32", "客户投诉"), ("utf-32-be", "\ufeff客户投诉"),
+    ],
+)  # fmt: skip
+def test_other_scripts_are_told_from_chinese(encoding: str, text: str) -> None:
+    assert decode(text.encode(encoding)).text == text.removeprefix("\ufeff")
+
+
+@pytest.mark.parametrize("encoding", ["gb18030", "big5"])
+@pytest.mark.parametrize(
+    "text", ["退款", "您好", "理赔金额", "銀行", "被告应给付原告五万元", "他说「カード」不能用", "彭小姐"]
+)
+def test_short_chinese_texts_stay_chinese(encoding: str, text: str) -> None:
+    try:
+        data = text.encode(encoding)
+    except UnicodeEncodeError:
+        pytest.skip("not in this code page")
+    assert decode(data).text == text
+
+
+@pytest.mark.realdata
+def test_real_chinese_texts_in_their_old_encodings() -> None:
+    import json
+
+    from .samples import mirror
+
+    path = mirror() / "health" / "huatuo-zh" / "data" / "llama_data.json"
+    texts = [json.loads(line)["output"] for line in path.read_text(encoding="utf-8").splitlines()]
+    wrong = 0
+    for text in texts:
+        try:
+            wrong += decode(text.encode("gb18030")).text != text
+        except Unreadable:
+            wrong += 1
+    assert len(texts) > 8_000 and wrong <= 0.001 * len(texts)

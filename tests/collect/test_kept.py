@@ -105,7 +105,7 @@ def test_what_failed_for_the_moment_is_read_again(tmp_path: Path, monkeypatch: p
     inputs = find_inputs(config, tmp_path)
     out = tmp_path.parent / f"{tmp_path.name}-out"
     with monkeypatch.context() as patch:
-        patch.setattr("metier.collect.stage.read_all", lambda *a: [(0, Unreadable("timed out", "busy"))])
+        patch.setattr("metier.collect.stage.read_parts", lambda *a: [(0, Unreadable("timed out", "busy"), True)])
         with pytest.raises(UserError, match="timed out: 1"):
             collect(config, inputs, out, Console(quiet=True))
     assert collect(config, inputs, out, Console(quiet=True))["documents"] == 1
@@ -127,7 +127,7 @@ def test_files_that_travel_are_read_like_files_that_do_not(tmp_path: Path) -> No
     tasks = [Task(n, str(tmp_path / f"{n}.txt"), f"{n}.txt", "", Options(), 10) for n in range(3)]
     tasks.append(Task(3, str(tmp_path / "gone.txt"), "gone.txt", "", Options(), 10))
     (batch,) = remote._batches(tasks)
-    travelled = pickle.loads(remote.read_there(30, batch.carried()))
+    travelled = pickle.loads(remote.read_there((30, 0), batch.carried()))
     here = dict(read_all(tasks, 1, 30))
     assert [index for index, _ in travelled] == [0, 1, 2, 3]
     for index, outcome in travelled:

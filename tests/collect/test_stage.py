@@ -134,7 +134,7 @@ def test_one_byte_changes_the_identity_and_moving_does_not(inbox: Path, tmp_path
 
 def test_documents_rejected_and_summary(inbox: Path, run: Any) -> None:
     (inbox / "a.csv").write_text(CSV + ",c\n")
-    (inbox / "b.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (inbox / "b.heic").write_bytes(b"\x00\x00\x00\x18ftypheic")
     (inbox / "c.txt").write_text("")
     summary, documents, rejected = run(
         sources=[{"path": ".", "split": "test", "license": "CC0"}], max_file_bytes=10_000
@@ -143,7 +143,7 @@ def test_documents_rejected_and_summary(inbox: Path, run: Any) -> None:
     assert summary["rejected"] == {"empty text": 1, "unsupported format": 1, "empty": 1}
     assert [d["source"] for d in documents] == ["a.csv#1", "a.csv#2"]
     assert documents[0]["metadata"]["split"] == "test" and documents[0]["license"] == "CC0"
-    assert {row["source"] for row in rejected} == {"a.csv#3", "b.png", "c.txt"}
+    assert {row["source"] for row in rejected} == {"a.csv#3", "b.heic", "c.txt"}
     assert all(row["stage"] == "collect" and row["detail"] for row in rejected)
     json.dumps(summary, allow_nan=False)
 
@@ -162,7 +162,7 @@ def test_the_order_does_not_depend_on_workers(inbox: Path, tmp_path: Path) -> No
 
 def test_reasons_are_told_on_the_screen(inbox: Path, tmp_path: Path) -> None:
     (inbox / "a.txt").write_text("fine")
-    (inbox / "b.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (inbox / "b.heic").write_bytes(b"\x00\x00\x00\x18ftypheic")
     stream = io.StringIO()
     config = CollectConfig(sources=["in"])
     collect(config, find_inputs(config, tmp_path), tmp_path / "out", Console(stream))
@@ -170,7 +170,7 @@ def test_reasons_are_told_on_the_screen(inbox: Path, tmp_path: Path) -> None:
 
 
 def test_nothing_at_all_is_an_error_with_reasons(inbox: Path, run: Any) -> None:
-    (inbox / "b.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (inbox / "b.heic").write_bytes(b"\x00\x00\x00\x18ftypheic")
     with pytest.raises(UserError, match=r"no document came out of 1 files \(unsupported format: 1"):
         run(sources=["."])
 
@@ -282,8 +282,8 @@ def test_a_crash_or_a_hang_costs_one_file_only(tmp_path: Path, monkeypatch: pyte
         tasks.append(Task(number, str(tmp_path / f"{number}.x"), f"{number}.x", "", Options(reader="breaking"),
                           modules=("breaking_plugin",)))  # fmt: skip
     start = time.monotonic()
-    outcomes = dict(read_all(tasks, workers=2, seconds=4))
-    assert time.monotonic() - start < 20
+    outcomes = dict(read_all(tasks, workers=2, seconds=8))  # its imports are part of them
+    assert time.monotonic() - start < 40
     assert [outcomes[n].pieces[0].text for n in (0, 2, 5)] == ["one", "two", "three"]  # type: ignore[union-attr]
     reasons = {n: outcome.reason for n, outcome in outcomes.items() if isinstance(outcome, Unreadable)}
     assert reasons == {1: "crashed", 3: "timed out", 4: "reader failed"}

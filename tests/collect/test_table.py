@@ -193,3 +193,41 @@ def test_any_text_is_a_table_or_a_refusal(text: str) -> None:
     else:
         numbers = sorted(int(item.part[1:]) for item in (*reading.pieces, *reading.refused))
         assert numbers == list(range(1, len(numbers) + 1))  # no row vanishes, none is told twice
+
+
+# -- tables beyond memory ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "gb18030", "tsv", "parquet"])
+def test_a_large_table_read_in_blocks_is_what_it_is_whole(
+    form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from metier.collect import large, workers
+
+    monkeypatch.setattr(large, "BLOCK", 900)
+    rows = [{"text": f'客户 "{n}" 来信,\n第二行,再说' + "。" * (n % 40), "label": f"类{n % 3}"} for n in range(400)]
+    path = tmp_path / f"a.{'csv' if form == 'gb18030' else form}"
+    if form == "parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=64)
+    elif form == "jsonl":
+        path.write_text(
+            "\n".join([json.dumps(row) for row in rows[:200]] + ["{broken"] + [json.dumps(r) for r in rows[200:]])
+        )
+    else:
+        stream = io.StringIO()
+        writer = csv.DictWriter(stream, ["text", "label"], delimiter="\t" if form == "tsv" else ",")
+        writer.writeheader()
+        writer.writerows(rows)
+        path.write_bytes(
+            (stream.getvalue() + "too,many,fields,here\r\n").encode("gb18030" if form == "gb18030" else "utf-8")
+        )
+    whole = table.read(path.read_bytes(), path.name, Options())
+    monkeypatch.setattr(large, "LARGE", 1_000)
+    task = workers.Task(0, str(path), path.name, "", Options(), path.stat().st_size)
+    blocks = workers.read_one(task)
+    assert isinstance(blocks, Reading) and len(blocks.pieces) == 400
+    assert [(p.part, p.text, p.metadata) for p in blocks.pieces] == [(p.part, p.text, p.metadata) for p in whole.pieces]
+    assert [(r.part, r.reason) for r in blocks.refused] == [(r.part, r.reason) for r in whole.refused]
+    if form in ("jsonl", "csv"):
+        assert [r.detail for r in blocks.refused] == [r.detail for r in whole.refused]
+    assert blocks.warnings == whole.warnings

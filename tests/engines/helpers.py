@@ -10,6 +10,9 @@ from pathlib import Path
 
 from metier import tables
 from metier.artifact import Artifact
+from metier.collect import stage as collecting
+from metier.collect.config import CollectConfig
+from metier.collect.inputs import find_inputs
 from metier.console import Console
 from metier.engines.config import EngineConfig
 from metier.errors import UserError
@@ -75,5 +78,13 @@ def prepare(folder: Path, engine: str, address: str = "", out: str = "out") -> N
                   EngineConfig(name=engine, address=address, workers=2))  # fmt: skip
 
 
+def collect(folder: Path, engine: str, address: str = "", out: str = "out") -> None:
+    """The whole stage on the files in a folder."""
+    config = CollectConfig(sources=("in",), workers=2)
+    chosen = EngineConfig(name=engine, address=address)
+    collecting.collect(config, find_inputs(config, folder), folder / out, Console(sys.stderr), chosen)
+
+
 if __name__ == "__main__":
-    prepare(Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4])
+    stages = {"prepare": prepare, "collect": collect}
+    stages[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])

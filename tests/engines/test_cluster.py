@@ -41,25 +41,41 @@ def cluster() -> Iterator[str]:
             os.environ["PYTHONPATH"] = inherited
 
 
-def prepare(folder: Path, engine: str, address: str, out: str) -> subprocess.CompletedProcess[str]:
-    """Daft keeps one runner a process, so each engine has its own."""
+def run(stage: str, folder: Path, engine: str, address: str) -> subprocess.CompletedProcess[str]:
+    """A stage into a folder called like its engine. Daft keeps one runner a process, so each engine has its own."""
     return subprocess.run(
-        [sys.executable, "-m", "engines.helpers", str(folder), engine, address, out],
+        [sys.executable, "-m", "engines.helpers", stage, str(folder), engine, address, engine],
         cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=300,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
     )  # fmt: skip
 
 
 def test_a_cluster_gives_the_bytes_of_a_laptop(cluster: str, tmp_path: Path) -> None:
-    write_documents(tmp_path, 2000, words=90)  # some 14 MB, so that the laptop starts processes too
+    write_documents(tmp_path, 600, words=2, rows=100)
     for engine, address in (("local", ""), ("ray", cluster)):
-        done = prepare(tmp_path, engine, address, engine)
+        done = run("prepare", tmp_path, engine, address)
         assert done.returncode == 0, done.stderr
         assert ("2 machines, 2 workers" in done.stderr) == (engine == "ray")
     for name in TABLES:
         one, two = ((tmp_path / engine / f"{name}.parquet").read_bytes() for engine in ("local", "ray"))
         assert one == two, name
-    assert tables.read(tmp_path / "ray" / "examples.parquet").num_rows > 100
+    assert tables.read(tmp_path / "ray" / "examples.parquet").num_rows > 50
+
+
+def test_files_are_read_on_the_machines_of_a_cluster(cluster: str, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for number in range(90):  # two batches
+        (tmp_path / "in" / f"{number}.html").write_text(f"<html><body><p>page {number} of ninety</p></body></html>")
+    (tmp_path / "in" / "table.csv").write_text("text,label\nhello there,x\n,y\n")
+    (tmp_path / "in" / "broken.pdf").write_bytes(b"%PDF-1.4 nothing")
+    for engine, address in (("local", ""), ("ray", cluster)):
+        done = run("collect", tmp_path, engine, address)
+        assert done.returncode == 0, done.stderr
+    for name in ("documents", "rejected"):
+        one, two = ((tmp_path / engine / f"{name}.parquet").read_bytes() for engine in ("local", "ray"))
+        assert one == two, name
+    assert tables.read(tmp_path / "ray" / "documents.parquet").num_rows == 91
+    assert tables.read(tmp_path / "ray" / "rejected.parquet").num_rows == 2
 
 
 def test_machines_with_other_packages_are_refused(cluster: str) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from metier.errors import UserError
 from metier.prepare.tasks import read_labels, read_values
+from metier.train.config import TaskConfig
 
 from .conftest import document
 
@@ -107,7 +108,7 @@ def test_no_label_at_all_says_what_to_type(stage: Any) -> None:
 
 
 def test_unknown_task(stage: Any) -> None:
-    with pytest.raises(UserError, match="no examples for the task 'dance'"):
+    with pytest.raises(UserError, match="there is no task called 'dance'"):
         stage(BOTH, task={"name": "dance"})
 
 
@@ -151,3 +152,16 @@ def test_a_missing_word_in_many_cells_is_told(stage: Any, number: int, warned: b
     found = stage([*BOTH, *(document(50 + i, f"neither of the two kinds, letter {i}", "None") for i in range(number))])
     assert any("'None' stands in 3 of 13 label cells (23%)" in text for text in found.summary["warnings"]) == warned
     assert found.reasons().get("no label", 0) == number
+
+
+def test_a_relation_needs_both_marks(stage: Any) -> None:
+    texts = [f"<< drug {i} >> {word} [[ protein {i} ]]" for i in range(12) for word in ("blocks", "raises")]
+    documents = [document(i, text, text.split()[4]) for i, text in enumerate(texts)]
+    documents += [document(90, "drug blocks [[ protein ]]", "blocks"), document(91, "no mark at all", "raises")]
+    done = stage(documents, task=TaskConfig(name="relate"))
+    assert len(done.examples) == 24 and done.reasons() == {"no marked spans": 2}
+    assert "<< first >>" in done.rejected[0]["detail"]
+    other = TaskConfig(name="relate", markers=("<a>", "</a>", "<b>", "</b>"))
+    named = [document(i, text.replace("<<", "<a>").replace(">>", "</a>").replace("[[", "<b>").replace("]]", "</b>"),
+                      text.split()[4]) for i, text in enumerate(texts)]  # fmt: skip
+    assert len(stage(named, task=other).examples) == 24

@@ -126,3 +126,52 @@ def test_a_mirror_that_is_not_there_says_how_to_get_the_data(
     answer = metier("collect", "finance/customer-service")
     assert answer.code == 2 and "Traceback" not in answer.text
     assert "METIER_OFFLINE is set" in answer.err and "METIER_DATA_MIRROR=FOLDER" in answer.err
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize(
+    ("name", "folder", "documents", "note", "test"),
+    [
+        ("healthcare/disease-mentions", "health/ncbi-disease", 7287, "6,881 spans of 1 type", 940),
+        ("healthcare/chemicals-and-diseases", "health/bc5cdr", 13938, "28,787 spans of 2 types", 4797),
+        ("healthcare/chemprot", "health/chemprot", 10065, "13 labels", 3469),
+    ],
+)
+def test_recipes_of_other_tasks_are_read_from_the_mirror(
+    name: str, folder: str, documents: int, note: str, test: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror = Path(os.environ.get("METIER_DATA_MIRROR") or Path(__file__).parents[3] / "shared" / "data")
+    if not (mirror / folder).is_dir():
+        pytest.skip("METIER_DATA_MIRROR does not name the public data")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("METIER_DATA_MIRROR", str(mirror))
+    recipe, base = find_recipe(name, overrides=["collect.workers=1", "prepare.dedup.near=false"])
+    done = run(recipe, context_of(base, Console(quiet=True)), until="prepare")
+    summary = done["prepare"].summary
+    assert done["collect"].summary["documents"] == documents and summary["splits"]["test"] == test
+    assert any(step["step"] == "task" and step["note"].startswith(note) for step in summary["funnel"])
+
+
+@pytest.mark.parametrize("name", [name for name in shipped_names() if name.startswith("healthcare/")])
+def test_recipes_of_other_tasks_run_small(name: str, tiny_base: Path, work: Path) -> None:
+    """The recipe with a random base and a few invented texts in place of its data, from end to end."""
+    recipe, _ = find_recipe(name)
+    texts = []
+    for index in range(60):
+        drug, split = f"{'abcdef'[index % 6]}card", "test" if index % 3 == 0 else "train"
+        if recipe.task.name == "tag":
+            spans = [{"start": 5, "end": 10, "label": kind} for kind in (["Disease", "Chemical"][index % 2],)]
+            texts.append({"text": f"take {drug} for my house {index}", "spans": spans, "split": split})
+        else:
+            label = ["INHIBITOR", "AGONIST"][index % 2]
+            texts.append({"text": f"<< {drug} >> {label.lower()} [[ loan ]] {index}", "label": label, "split": split})
+    Path("data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in texts), encoding="utf-8")
+    columns = {role: role for role in ("text", "label", "split") if role in texts[0]}
+    small = recipe.model_dump(mode="json")
+    small["collect"] |= {"sources": [{"path": "data.jsonl", "columns": columns}], "workers": 1}
+    small["train"] |= {"base_model": str(tiny_base), "epochs": 2, "threads": 1}
+    small["evaluate"] |= {"bootstrap": 200}
+    done = run(parse(small), context_of(work, Console(quiet=True)))
+    results = json.loads((done["evaluate"].path / "results.json").read_text(encoding="utf-8"))
+    assert results["data"]["test"] == 20 and len(results["models"]) == 4
+    assert {reason["criterion"] for reason in results["verdict"]["reasons"]} == set(recipe.evaluate.accept)

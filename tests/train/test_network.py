@@ -9,9 +9,11 @@ from tests.train.models import FAMILIES
 
 from metier.errors import UserError
 from metier.train.bases import resolve
+from metier.train.encoding import Item
 from metier.train.network import Shape, load, pooling_of
 
-TEXTS = [[[2, 5, 6, 7, 3]], [[2, 8, 3]], [[2, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 3]], [[2, 5, 6, 7, 3]]]
+IDS = [(2, 5, 6, 7, 3), (2, 8, 3), (2, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 3), (2, 5, 6, 7, 3)]
+TEXTS = [Item((ids,)) for ids in IDS]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -21,7 +23,7 @@ def test_logits_equal_the_models_own(family, base):
     plain = transformers.AutoModelForSequenceClassification.from_pretrained(folder).eval()
     with torch.no_grad():
         found = network(TEXTS)
-        expected = torch.cat([plain(input_ids=torch.tensor(text)).logits for text in TEXTS])
+        expected = torch.cat([plain(input_ids=torch.tensor([ids])).logits for ids in IDS])
     assert network.flat == FAMILIES[family][2], f"{family}: flat is {network.flat}"
     torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-4)
 
@@ -33,7 +35,7 @@ def test_mean_pooling_equals_the_mean_of_each_text(family, base):
     body = body.get_encoder() if body.config.is_encoder_decoder else body
     with torch.no_grad():
         found = network(TEXTS)
-        states = [body(input_ids=torch.tensor(text)).last_hidden_state[0].mean(0) for text in TEXTS]
+        states = [body(input_ids=torch.tensor([ids])).last_hidden_state[0].mean(0) for ids in IDS]
         expected = network.classifier(torch.stack(states))
     torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-4)
 
@@ -59,8 +61,8 @@ def test_gradients_equal_those_of_single_texts(family, base):
 def test_windows_of_a_text_are_averaged(base):
     network = load(base("bert"), Shape(3, "single_label_classification", "own"), seed=1).eval()
     with torch.no_grad():
-        both = network([[[2, 5, 3], [2, 8, 9, 3]]])
-        single = network([[[2, 5, 3]], [[2, 8, 9, 3]]])
+        both = network([Item(((2, 5, 3), (2, 8, 9, 3)))])
+        single = network([Item(((2, 5, 3),)), Item(((2, 8, 9, 3),))])
     torch.testing.assert_close(both[0], single.mean(0))
 
 

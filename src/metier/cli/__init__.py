@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import typer
 
-from metier.cli import bases, new, predict, run, runs, schema, show, stages, why
+from metier.cli import bases, deidentify, inspect, new, predict, run, runs, schema, show, stages, why
 from metier.console import quiet_libraries
 
 INTERRUPTED = 130  # what Typer exits with after Ctrl-C
@@ -22,7 +22,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Turn a general language model into an industry's own, and prove whether that helped.",
 )
-ADDERS = (run.add, new.add, show.add, why.add, schema.add, stages.add, predict.add, runs.add, bases.add)
+ADDERS = (
+    run.add, new.add, inspect.add, show.add, why.add, schema.add, stages.add, deidentify.add, predict.add, runs.add,
+    bases.add,
+)  # fmt: skip
 for add in ADDERS:
     add(app)
 

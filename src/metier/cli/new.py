@@ -13,7 +13,7 @@ from metier.cli.common import TaskOption
 def add(app: typer.Typer) -> None:
     @app.command()
     def new(
-        data: Annotated[Path, typer.Argument(help="Data file or folder to look at.")],
+        data: Annotated[str, typer.Argument(help="Data file, folder or address (s3://...) to look at.")],
         task: TaskOption = None,
         output: Annotated[Path | None, typer.Option("--output", "-o", help="Recipe to write.")] = None,
         text: Annotated[str | None, typer.Option("--text", help="Column with the text, if not guessed.")] = None,

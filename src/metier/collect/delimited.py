@@ -59,6 +59,12 @@ def parse(text: str, delimiter: str = "", prefer: str = "", wanted: Sequence[str
     return Grid(names, records, "" if delimiter == NO_DELIMITER else delimiter, quoted)
 
 
+def more(text: str, grid: Grid) -> list[Line]:
+    """The records of a further block of the table that `grid` begins; lines count from 1 in the block."""
+    width = len(grid.names) or next((len(line.fields) for line in grid.lines if not line.problem), 0)
+    return list(_records(_split(text), grid.delimiter or NO_DELIMITER, grid.quoted, width))
+
+
 def sniff(lines: Sequence[str], prefer: str = "", wanted: Sequence[str] = ()) -> str:
     """The delimiter that gives the header known names, else under which most records are as long as the first one."""
     from metier.collect.roles import usual
@@ -153,17 +159,16 @@ def _quotes_quote(lines: Sequence[str], delimiter: str) -> bool:
     return clean > 20 * broken
 
 
-def _records(lines: Sequence[str], delimiter: str, quoted: bool) -> Iterator[Line]:
+def _records(lines: Sequence[str], delimiter: str, quoted: bool, width: int = 0) -> Iterator[Line]:
+    """width: fields that every record must have; 0: as many as the first one has."""
     if not quoted:
-        yield from _checked(
-            Line(i + 1, line.rstrip("\n").split(delimiter)) for i, line in enumerate(lines) if line.strip("\r\n")
-        )
+        found = (Line(i + 1, line.rstrip("\n").split(delimiter)) for i, line in enumerate(lines) if line.strip("\r\n"))
+        yield from _checked(found, width)
         return
-    yield from _quoted(lines, delimiter)
+    yield from _quoted(lines, delimiter, width)
 
 
-def _checked(records: Iterator[Line]) -> Iterator[Line]:
-    width = 0
+def _checked(records: Iterator[Line], width: int) -> Iterator[Line]:
     for record in records:
         width = width or len(record.fields)
         yield _fit(record, width)
@@ -179,9 +184,9 @@ def _fit(record: Line, width: int) -> Line:
     return Line(record.line, fields, problem)
 
 
-def _quoted(lines: Sequence[str], delimiter: str) -> Iterator[Line]:
+def _quoted(lines: Sequence[str], delimiter: str, width: int) -> Iterator[Line]:
     """Strict csv records; after a broken one reading starts again at the next physical line."""
-    start, width = 0, 0
+    start = 0
     while start < len(lines):
         base = start
         reader = csv.reader((lines[i] for i in range(base, len(lines))), delimiter=delimiter, strict=True)

@@ -1,28 +1,37 @@
 """Word documents (.docx), walked by ourselves, because what libraries drop without a word matters here.
 
 Purpose: python-docx loses tracked changes, and common converters drop deletions, notes, headers and comments. This walk
-keeps paragraphs and tables in order, insertions as text, deletions marked `[deleted: ...]`, hidden text marked
-`[hidden: ...]`, and puts headers, footers, notes and comments at the end under a marker; the counts are in metadata.
-Safe by limits: no entities, no network, unpacked size bounded (a zip bomb is refused).
-Not covered: text inside pictures, embedded objects, numbering of lists (items begin with "- "), the old .doc format.
+keeps paragraphs and tables in order with the numbers that Word draws before them, insertions as text, deletions marked
+`[deleted: ...]`, hidden text marked `[hidden: ...]`, equations as LaTeX, charts as tables, and puts headers, footers,
+notes and comments at the end under a marker; the counts are in metadata. Bounds are those of `package`.
+Not covered: text inside pictures, embedded objects, the old .doc format (`office97`).
 """
 
 from __future__ import annotations
 
-import io
 import re
-import zipfile
-import zlib
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from metier.collect.reading import Options, Piece, Reading, Unreadable
-from metier.errors import need
+from metier.collect import docx_lists, drawing
+from metier.collect.accounts import Account, describes
+from metier.collect.docx_lists import Lists
+from metier.collect.equations import latex
+from metier.collect.package import Cell, Package, child, get, inside, local, opened, spread, words
+from metier.collect.reading import Options, Piece, Reading, Refusal, Unreadable
 from metier.registry import register
 
-MAX_PART = 200_000_000  # unpacked bytes of one XML part; a 1,000-page contract has about 10 MB
-MAX_RATIO = 200  # unpacked / packed; real parts stay below about 60, a bomb has 1,000
+MAX_DEPTH = 3  # documents inside documents
 MEDIA = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+TITLES, HEADINGS = ("title", "标题"), ("heading1", "1", "标题1")
+# What the ticks, boxes and arrows of forms are called in the font Wingdings.
+SYMBOLS = {0x6F: "□", 0x70: "□", 0x71: "❑", 0x72: "❒", 0x78: "☒", 0xA7: "▪", 0xA8: "☐", 0xD8: "➢", 0xE0: "→",
+           0xFB: "✗", 0xFC: "✓", 0xFD: "☒", 0xFE: "☑"}  # fmt: skip
+_BREAKS = {"tab": "\t", "ptab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-"}
+_SILENT = frozenset(["pPr", "rPr", "Fallback", "sdtPr", "instrText", "delInstrText", "posOffset", "align", "pctWidth",
+                     "pctHeight", "sizeRelH", "sizeRelV", "fldData", "ffData"])  # fmt: skip
 # part name -> marker under which its text goes to the end
 EXTRAS = (
     ("header", "header"),
@@ -34,180 +43,237 @@ EXTRAS = (
 
 
 @register("reader", "docx")
+@describes(
+    "docx",
+    Account(
+        title="Word documents",
+        takes=("docx", "docm"),
+        kept=(
+            "paragraphs, lists and tables in order, with the numbers that Word draws before clauses",
+            "text boxes, content controls, equations as LaTeX, charts as tables, labels of diagrams",
+            "documents embedded as text (HTML, RTF), read by their own readers",
+            "the title",
+        ),
+        marked={
+            "tracked deletions": "`[deleted: ...]`, moved text `[moved away: ...]`",
+            "tracked insertions": "as text, counted",
+            "hidden text": "`[hidden: ...]`",
+            "watermarks": "`[watermark: ...]`",
+            "headers, footers, notes, comments": "at the end, under `[header]`, `[footer]`, `[footnote]`, "
+            "`[endnote]`, `[comment]`",
+        },
+        counted={
+            "insertions, deletions, hidden_runs, tables, equations, charts, watermarks": "how many",
+            "embedded_documents": "documents inside this one that were read",
+            "unknown_symbols": "characters of symbol fonts that have no Unicode character, left out",
+            "headers, footers, footnotes, endnotes, comments": "parts that hold some",
+            "pictures, objects": "seen, not read",
+            "created": "date of the file",
+        },
+        refused={
+            "empty": "no text in it",
+            "encrypted": "it needs a password",
+            "damaged": "not a package, or its XML is broken",
+            "too large": "a part would unpack beyond the limits (a zip bomb)",
+        },
+        lost=("text in pictures", "embedded objects, which are counted", "macros"),
+        libraries=("lxml",),
+        extra="documents",
+    ),
+)
 def read(data: bytes, name: str, options: Options) -> Reading:
     """One document. Unreadable: empty, damaged, encrypted, too large (zip bomb)."""
-    if not data:
-        raise Unreadable("empty", "the file has 0 bytes")
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            return _document(archive, min(options.max_bytes, MAX_PART))
-    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError) as error:
-        raise Unreadable("damaged", f"not readable as DOCX: {error}") from None
-    except RuntimeError as error:  # zipfile's word for a password
-        raise Unreadable("encrypted", f"the file needs a password: {error}") from None
+    with opened(data, "DOCX", options) as package:
+        return _document(package, options)
 
 
-def _document(archive: zipfile.ZipFile, limit: int) -> Reading:
-    names = archive.namelist()
-    main = next((name for name in names if re.fullmatch(r"word/document\d*\.xml", name)), "")
+@dataclass
+class _Walk:
+    """What is known while one document is walked."""
+
+    package: Package
+    options: Options
+    lists: Lists
+    hidden: frozenset[str]
+    """Styles whose text is hidden."""
+    counts: Counter[str] = field(default_factory=Counter)
+    relations: dict[str, tuple[str, str]] = field(default_factory=dict)
+    refused: list[Refusal] = field(default_factory=list)
+
+
+def _document(package: Package, options: Options) -> Reading:
+    main = next(iter(package.matching(r"word/document\d*\.xml")), "")
     if not main:
         raise Unreadable("damaged", "the package has no word/document.xml")
-    counts: Counter[str] = Counter()
-    body = _text(_xml(archive, main, limit), counts)
-    extras = []
+    walk = _Walk(package, options, docx_lists.load(package), _hidden_styles(package))
+    root = package.xml(main)
+    title = _first_title(root)
+    parts = [_part(walk, main, root)]
     for prefix, marker in EXTRAS:
         seen = set()
-        for name in sorted(name for name in names if re.fullmatch(rf"word/{prefix}\d*\.xml", name)):
-            text = _text(_xml(archive, name, limit), counts)
+        for name in package.matching(rf"word/{prefix}\d*\.xml"):
+            text = _part(walk, name, package.xml(name))
             if text and text not in seen:
                 seen.add(text)
-                counts[f"{marker}s"] += 1
-                extras.append(f"[{marker}]\n{text}")
-    text = "\n\n".join(part for part in (body, *extras) if part)
+                walk.counts[f"{marker}s"] += 1
+                parts.append(f"[{marker}]\n{text}")
+    text = "\n\n".join(part for part in parts if part)
+    pictures = len(package.matching(r"word/media/[^/]+"))
     if not text:
-        raise Unreadable("empty", "the document has no text" + (" (only pictures?)" if _inside(names, "media") else ""))
-    core = _core(archive, limit) if "docProps/core.xml" in names else {}
-    metadata: dict[str, Any] = dict(sorted(counts.items()))
+        raise Unreadable("empty", "the document has no text" + (" (only pictures?)" if pictures else ""))
+    core = package.core()
+    metadata: dict[str, Any] = dict(sorted((key, value) for key, value in walk.counts.items() if value))
     if core.get("created"):
         metadata["created"] = core["created"]
-    for folder, what in (
-        ("media", "pictures"),
-        ("charts", "charts"),
-        ("diagrams", "diagrams"),
-        ("embeddings", "objects"),
-    ):
-        if count := _inside(names, folder):
-            metadata[what] = count  # seen, but their text was not read
-    title = core.get("title", "") or _first_title(archive, main, limit)
-    reading = Reading([Piece(text=text, title=title, media_type=MEDIA, metadata=metadata)])
-    return reading
+    unread = {"pictures": pictures, "objects": len(package.matching(r"word/embeddings/[^/]+"))}
+    metadata |= {what: count for what, count in unread.items() if count}  # seen, but their text was not read
+    piece = Piece(text=text, title=core.get("title", "") or title, media_type=MEDIA, metadata=metadata)
+    return Reading([piece], walk.refused)
 
 
-def _inside(names: list[str], folder: str) -> int:
-    kept = {"charts": r"chart\d*\.xml", "diagrams": r"data\d*\.xml"}.get(folder, r"[^/]+")
-    return sum(bool(re.fullmatch(rf"word/{folder}/{kept}", name)) for name in names)
+def _part(walk: _Walk, name: str, root: Any) -> str:
+    walk.relations = walk.package.relations(name)
+    blocks = _blocks(root, walk)
+    return re.sub(r"\n{3,}", "\n\n", "\n\n".join(block for block in blocks if block.strip())).strip("\n \t")
 
 
-def _xml(archive: zipfile.ZipFile, name: str, limit: int) -> Any:
-    """The root of one part; its size is checked before and while it is unpacked."""
-    etree = need("lxml.etree", "documents")
-    entry = archive.getinfo(name)
-    if entry.file_size > limit or (
-        entry.file_size > 1_000_000 and entry.file_size > MAX_RATIO * max(entry.compress_size, 1)
-    ):
-        raise Unreadable("too large", f"{name} would unpack to {entry.file_size:,} bytes (a zip bomb?)")
-    with archive.open(entry) as stream:
-        data = stream.read(limit + 1)
-    if len(data) > limit:
-        raise Unreadable("too large", f"{name} unpacks to more than {limit:,} bytes (a zip bomb?)")
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=True, recover=False)
-    try:
-        root = etree.fromstring(data, parser)
-    except etree.XMLSyntaxError as error:
-        raise Unreadable("damaged", f"{name} is not valid XML: {error}") from None
-    if root.getroottree().docinfo.internalDTD is not None:
-        raise Unreadable("damaged", f"{name} declares a DTD, which no Word document does")
-    return root
-
-
-def _local(element: Any) -> str:
-    return element.tag.rsplit("}", 1)[-1] if isinstance(element.tag, str) else ""
-
-
-def _get(element: Any, name: str) -> str:
-    """An attribute whatever its namespace (transitional and strict OOXML differ there)."""
-    return next((value for key, value in element.attrib.items() if key.rsplit("}", 1)[-1] == name), "")
-
-
-def _text(root: Any, counts: Counter[str]) -> str:
-    blocks = _blocks(root, counts)
-    return re.sub(r"\n{3,}", "\n\n", "\n\n".join(block for block in blocks if block.strip())).strip()
-
-
-def _blocks(parent: Any, counts: Counter[str]) -> list[str]:
+def _blocks(parent: Any, walk: _Walk) -> list[str]:
     """Paragraphs and tables below `parent`, in order; wrappers (content controls, notes) are walked through."""
     blocks: list[str] = []
-    for child in parent:
-        tag = _local(child)
+    for item in parent:
+        tag = local(item)
         if tag == "p":
-            blocks.extend(_paragraph(child, counts))
+            blocks.extend(_paragraph(item, walk))
         elif tag == "tbl":
-            blocks.append(_table(child, counts))
-            counts["tables"] += 1
-        elif tag in ("footnote", "endnote") and _get(child, "type") in ("separator", "continuationSeparator"):
+            blocks.append(_table(item, walk))
+            walk.counts["tables"] += 1
+        elif tag in ("oMathPara", "oMath"):
+            blocks.append(_equation(item, walk))
+        elif tag in ("footnote", "endnote") and get(item, "type") in ("separator", "continuationSeparator"):
             continue
         elif tag == "comment":
-            who = _get(child, "author")
-            blocks.append((f"{who}: " if who else "") + "\n".join(_blocks(child, counts)))
+            who = get(item, "author")
+            blocks.append((f"{who}: " if who else "") + "\n".join(_blocks(item, walk)))
+        elif tag == "altChunk":
+            blocks.append(_chunk(item, walk))
         elif tag not in ("sectPr", "sdtPr", "sdtEndPr", "tblPr", "tcPr", "pPr", "Fallback"):
-            blocks.extend(_blocks(child, counts))
+            blocks.extend(_blocks(item, walk))
     return blocks
 
 
-def _table(table: Any, counts: Counter[str]) -> str:
-    rows = []
-    for row in table.iter():
-        if _local(row) != "tr" or next(a for a in row.iterancestors() if _local(a) == "tbl") is not table:
-            continue
-        cells = []
-        for cell in row.iter():
-            if _local(cell) == "tc" and next(a for a in cell.iterancestors() if _local(a) == "tr") is row:
-                inner = " ".join(block for block in _blocks(cell, counts) if block.strip())
-                cells.append(re.sub(r"\s+", " ", inner).strip())
-        line = "\t".join(cells).rstrip()
-        marks = [e for props in row if _local(props) == "trPr" for e in props if _local(e) in ("ins", "del")]
-        if any(_local(mark) == "del" for mark in marks):
-            counts["deletions"] += 1
+def _chunk(element: Any, walk: _Walk) -> str:
+    """Another document that stands inside this one as it came (HTML, RTF, text, Word)."""
+    from metier.collect import readers
+
+    target = walk.relations.get(get(element, "id"), ("", ""))[1]
+    if target not in walk.package or walk.options.depth >= MAX_DEPTH:
+        walk.refused.append(Refusal(f"!{target}", "damaged", f"the embedded document {target or '?'} is not there"))
+        return ""
+    try:
+        inner = replace(walk.options, depth=walk.options.depth + 1, columns={}, reader="")
+        found = readers.read(walk.package.read(target), target, inner)
+    except Unreadable as error:
+        walk.refused.append(Refusal(f"!{target}", error.reason, error.detail))
+        return ""
+    walk.counts["embedded_documents"] += 1
+    walk.refused += [Refusal(f"!{target}{item.part}", item.reason, item.detail) for item in found.refused]
+    return "\n\n".join(piece.text for piece in found.pieces)
+
+
+def _table(table: Any, walk: _Walk) -> str:
+    grid, marks = [], []
+    for row in _own(table, "tr", "tbl"):
+        properties = [item for props in row if local(props) == "trPr" for item in props]
+        skipped = next((get(item, "val") for item in properties if local(item) == "gridBefore"), "")
+        cells = [Cell("", int(skipped))] if skipped.isdigit() else []
+        grid.append(cells + [_cell(cell, walk) for cell in _own(row, "tc", "tr")])
+        marks.append({local(item) for item in properties})
+    lines = []
+    for texts, mark in zip(spread(grid), marks, strict=True):
+        line = "\t".join(texts).rstrip()
+        if "del" in mark:
+            walk.counts["deletions"] += 1
             line = f"[deleted: {line}]"
-        elif marks:
-            counts["insertions"] += 1
-        rows.append(line)
-    return "\n".join(row for row in rows if row)
+        elif "ins" in mark:
+            walk.counts["insertions"] += 1
+        lines.append(line)
+    return "\n".join(line for line in lines if line.strip())
 
 
-def _paragraph(paragraph: Any, counts: Counter[str]) -> list[str]:
-    """The paragraph's text, then the text boxes that are anchored in it."""
+def _cell(cell: Any, walk: _Walk) -> Cell:
+    text = " ".join(block for block in _blocks(cell, walk) if block.strip())
+    text = re.sub(r"\s+", " ", text).strip()
+    said = {local(item): item for props in cell if local(props) == "tcPr" for item in props}
+    if "cellDel" in said and text:
+        walk.counts["deletions"] += 1
+        text = f"[deleted: {text}]"
+    columns = get(said["gridSpan"], "val") if "gridSpan" in said else "1"
+    below = "vMerge" in said and get(said["vMerge"], "val") != "restart" and not text
+    return Cell(text, int(columns) if columns.isdigit() else 1, below)
+
+
+def _own(parent: Any, name: str, owner: str) -> Iterator[Any]:
+    """Rows of a table or cells of a row, through wrappers, but not those of a table inside."""
+    for item in parent:
+        tag = local(item)
+        if tag == name:
+            yield item
+        elif tag not in ("tbl", "p", f"{owner}Pr", "tblGrid"):
+            yield from _own(item, name, owner)
+
+
+def _paragraph(paragraph: Any, walk: _Walk) -> list[str]:
+    """The paragraph's text, then the text boxes and charts that are anchored in it."""
     runs: list[str] = []
     boxes: list[str] = []
-    _inline(paragraph, runs, boxes, counts)
+    label = walk.lists.label(paragraph) if child(paragraph, "pPr") is not None or walk.lists.styles else ""
+    _inline(paragraph, runs, boxes, walk)
     text = "".join(runs).strip(" \n")
-    properties = next((child for child in paragraph if _local(child) == "pPr"), None)
-    if text and properties is not None and any(_local(child) == "numPr" for child in properties):
-        text = f"- {text}"
-    return [text, *boxes] if text else boxes
+    properties = child(paragraph, "pPr")
+    if text and properties is not None and _hides(properties, walk, "pStyle") and not text.startswith("[hidden: "):
+        walk.counts["hidden_runs"] += 1
+        text = f"[hidden: {text}]"
+    return [label + text, *boxes] if text else boxes
 
 
-def _inline(parent: Any, runs: list[str], boxes: list[str], counts: Counter[str]) -> None:
-    for child in parent:
-        tag = _local(child)
-        if tag in ("t", "instrText") and tag == "t":
-            runs.append(child.text or "")
-        elif tag in ("tab", "ptab"):
-            runs.append("\t")
-        elif tag in ("br", "cr"):
-            runs.append("\n")
-        elif tag == "noBreakHyphen":
-            runs.append("-")
+def _inline(parent: Any, runs: list[str], boxes: list[str], walk: _Walk) -> None:
+    for item in parent:
+        tag = local(item)
+        if tag in ("t", "delText"):
+            runs.append(item.text or "")
+        elif tag == "r" and _hidden(item, walk):
+            _marked(item, "hidden", "hidden_runs", runs, boxes, walk)
+        elif tag in _BREAKS:
+            runs.append(_BREAKS[tag])
         elif tag in ("del", "moveFrom"):
-            _marked(child, "deleted" if tag == "del" else "moved away", "deletions", runs, boxes, counts)
+            _marked(item, "deleted" if tag == "del" else "moved away", "deletions", runs, boxes, walk)
         elif tag in ("ins", "moveTo"):
-            counts["insertions"] += bool(len(child))
-            _inline(child, runs, boxes, counts)
-        elif tag == "delText":
-            runs.append(child.text or "")
-        elif tag == "r" and _hidden(child):
-            _marked(child, "hidden", "hidden_runs", runs, boxes, counts)
+            walk.counts["insertions"] += bool(len(item))
+            _inline(item, runs, boxes, walk)
+        elif tag in ("oMath", "oMathPara"):
+            runs.append(_equation(item, walk))
+        elif tag == "sym":
+            runs.append(_symbol(item, walk))
+        elif tag == "ruby":
+            runs.append(_ruby(item))
         elif tag == "txbxContent":
-            boxes.extend(_blocks(child, counts))
-        elif tag in ("pPr", "rPr", "Fallback", "sdtPr", "instrText", "posOffset", "align", "pctWidth", "pctHeight"):
-            continue
-        else:
-            _inline(child, runs, boxes, counts)
+            boxes.extend(_blocks(item, walk))
+        elif tag in ("chart", "relIds"):
+            found = drawing.related(walk.package, walk.relations, item)
+            walk.counts["charts"] += len(found)
+            boxes.extend(found)
+        elif tag == "textpath" and (text := get(item, "string")):
+            walk.counts["watermarks"] += 1
+            boxes.append(f"[watermark: {text}]")
+        elif tag not in _SILENT:
+            _inline(item, runs, boxes, walk)
 
 
-def _marked(element: Any, word: str, counter: str, runs: list[str], boxes: list[str], counts: Counter[str]) -> None:
+def _marked(element: Any, word: str, counter: str, runs: list[str], boxes: list[str], walk: _Walk) -> None:
     inner: list[str] = []
-    _inline(element, inner, boxes, Counter())
+    counts, walk.counts = walk.counts, Counter()  # what stands inside is counted as deleted or hidden only
+    _inline(element, inner, boxes, walk)
+    walk.counts = counts
     text = "".join(inner)
     if text.strip():
         counts[counter] += 1
@@ -216,29 +282,68 @@ def _marked(element: Any, word: str, counter: str, runs: list[str], boxes: list[
         runs.append(text)
 
 
-def _hidden(run: Any) -> bool:
-    for properties in run:
-        if _local(properties) == "rPr":
-            return any(
-                _local(child) == "vanish" and _get(child, "val") not in ("0", "false", "off") for child in properties
-            )
-    return False
+def _equation(element: Any, walk: _Walk) -> str:
+    text = latex(element).strip()
+    walk.counts["equations"] += bool(text)
+    return f"${text}$" if text else ""
 
 
-def _core(archive: zipfile.ZipFile, limit: int) -> dict[str, str]:
-    return {_local(child): (child.text or "").strip() for child in _xml(archive, "docProps/core.xml", limit)}
+def _symbol(element: Any, walk: _Walk) -> str:
+    """A character of a symbol font: a tick or a box as Unicode; others are counted."""
+    try:
+        code = int(get(element, "char"), 16)
+    except ValueError:
+        code = 0
+    if 0xF000 <= code <= 0xF0FF:
+        if code & 0xFF in SYMBOLS and "wingdings" in get(element, "font").lower():
+            return SYMBOLS[code & 0xFF]
+        walk.counts["unknown_symbols"] += 1
+        return ""
+    return chr(code) if code >= 32 else ""
 
 
-def _first_title(archive: zipfile.ZipFile, main: str, limit: int) -> str:
+def _ruby(element: Any) -> str:
+    """The word, then how it is read, in brackets."""
+    base, above = child(element, "rubyBase"), child(element, "rt")
+    text = words(base) if base is not None else ""
+    return text + (f"({words(above)})" if above is not None and words(above) else "")
+
+
+def _hidden(run: Any, walk: _Walk) -> bool:
+    properties = child(run, "rPr")
+    return properties is not None and _hides(properties, walk, "rStyle")
+
+
+def _hides(properties: Any, walk: _Walk, style: str) -> bool:
+    """Whether properties say that text is hidden, themselves or by their style."""
+    own = child(properties, "vanish") if style == "rStyle" else None
+    if own is not None:
+        return get(own, "val") not in ("0", "false", "off")
+    named = child(properties, style) if walk.hidden else None
+    return named is not None and get(named, "val") in walk.hidden
+
+
+def _hidden_styles(package: Package) -> frozenset[str]:
+    if "word/styles.xml" not in package:
+        return frozenset()
+    found = set()
+    for style in package.xml("word/styles.xml"):
+        properties = child(style, "rPr") if local(style) == "style" else None
+        mark = child(properties, "vanish") if properties is not None else None
+        if mark is not None and get(mark, "val") not in ("0", "false", "off"):
+            found.add(get(style, "styleId"))
+    return frozenset(found)
+
+
+def _first_title(root: Any) -> str:
     """The first paragraph in the style Title, else in the first heading style."""
     best = ""
-    for paragraph in _xml(archive, main, limit).iter():
-        if _local(paragraph) != "p":
-            continue
-        style = next((_get(e, "val") for e in paragraph.iter() if _local(e) == "pStyle"), "").lower()
-        if style in ("title", "heading1", "1", "标题", "标题1"):
-            text = "".join(_paragraph(paragraph, Counter())).strip()
-            if text and style in ("title", "标题"):
+    for style in inside(root, "pStyle"):
+        name = get(style, "val").lower()
+        if name in TITLES or (name in HEADINGS and not best):
+            paragraph = style.getparent().getparent()
+            text = "".join(item.text or "" for item in inside(paragraph, "t")).strip()
+            if text and name in TITLES:
                 return text
             best = best or text
     return best

@@ -2,8 +2,9 @@
 
 Purpose: Chinese offices still export GB18030 and Big5, Windows exports UTF-16 and windows-1252. The order is: forced or
 byte order mark, UTF-16 by its NUL pattern, valid UTF-8, then the candidates whose decoded text is plausible (common
-Chinese characters; accented letters inside Latin words), then charset-normalizer. When nothing is plausible the bytes
-are refused. Trade-off: a few non-ASCII bytes in a long ASCII file carry little evidence; windows-1252 wins a tie there.
+Chinese characters; accented letters inside Latin words; kana, Hangul or Cyrillic all over), then charset-normalizer.
+When nothing is plausible the bytes are refused. Trade-off: a few non-ASCII bytes in a long ASCII file carry little
+evidence; windows-1252 wins a tie there.
 Not covered: mixtures of encodings in one file, except that `lenient` keeps damaged bytes apart (tables reject those).
 """
 
@@ -19,6 +20,8 @@ from metier.errors import UserError
 
 SAMPLE = 20_000  # non-ASCII characters that are judged; more never changed a verdict on the test files
 PLAUSIBLE = 0.35  # share of the best possible score; right decodings score above 0.6, wrong ones below 0.2
+EVIDENCE = 8  # bytes above 127 from which a text may be called Japanese, Korean or Russian
+KANA = 0.2  # share of full-width kana; Japanese prose has about half, Chinese has none
 UTF8_DAMAGE = 0.05  # invalid bytes per non-ASCII byte up to which a file is called "UTF-8, damaged"
 
 MARKS = (
@@ -145,6 +148,8 @@ def _guess(data: bytes, lenient: bool) -> Decoded:
             return damaged
         raise Unreadable("undecodable", f"UTF-8, but {damaged.damaged} bytes are damaged (first at byte "
                          f"{_first_bad(data)}); mend the file or force another encoding")  # fmt: skip
+    if nonascii >= EVIDENCE and (script := _by_script(data)):
+        return script
     best, best_score = None, 0.0
     for name in ("cp1252", "gb18030", "big5", "utf-16-le", "utf-16-be"):  # a tie goes to the first
         text = _try(data, name)
@@ -165,6 +170,34 @@ def _guess(data: bytes, lenient: bool) -> Decoded:
     if helped:
         return helped
     raise Unreadable("undecodable", "no encoding gives plausible text; name it with `encoding:` if you know it")
+
+
+def _by_script(data: bytes) -> Decoded | None:
+    """Japanese, Korean and Russian by their scripts, which Chinese code pages would show as rare characters.
+
+    Kana stand at the same bytes in EUC-JP and GB 2312, but a Chinese text with a Japanese quotation has not that many.
+    Hangul would be Chinese characters of the first level, so hardly one of them may be a common one.
+    """
+    for name in ("cp932", "euc_jp"):
+        text = _try(data, name)
+        if text and (characters := "".join(_runs(text))):
+            kana = len(re.findall("[\u3041-\u3096\u30a1-\u30fc]", characters))
+            odd = len(re.findall("[\uff61-\uff9f\ue000-\uf8ff\x80-\x9f]", characters))
+            if kana >= max(2, KANA * len(characters)) and odd <= 0.05 * len(characters):
+                return Decoded(text, name)
+    text, chinese = _try(data, "cp949"), _try(data, "gb18030")
+    if text and (characters := "".join(_runs(text))):
+        hangul = len(re.findall("[\uac00-\ud7a3]", characters))
+        usual = sum(char in COMMON for char in "".join(_runs(chinese or "")))
+        if hangul >= max(10, 0.9 * len(characters)) and usual < 0.25 * len(characters):
+            return Decoded(text, "cp949")
+    for name in ("cp1251", "koi8_r"):
+        text = _try(data, name)
+        words = re.findall("[^\\x00-\\x7f]+", text or "")
+        clean = [word for word in words if re.fullmatch("[\u0410-\u042f\u0401]?[\u0430-\u044f\u0451]+", word)]
+        if words and sum(map(len, clean)) >= 0.9 * sum(map(len, words)) and sum(map(len, clean)) >= EVIDENCE:
+            return Decoded(text or "", name)
+    return None
 
 
 def _normalizer(data: bytes) -> Decoded | None:

@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from metier.collect.accounts import Account, describes
+from metier.collect.docx_lists import write_number
 from metier.collect.encoding import decode, known
 from metier.collect.reading import Options, Piece, Reading, Unreadable
 from metier.errors import need
@@ -28,11 +30,38 @@ tr ul"""
 BLOCKS = frozenset(_BLOCK_TAGS.split())
 PARTED = frozenset(["p", "table", "ul", "ol", "dl", "h1", "h2", "h3", "h4", "h5", "h6", "pre", "blockquote", "section"])
 LINE, PARAGRAPH = "\x1e", "\x1f"  # stand for a new line and a blank line until all are merged
+ROW, RULE = re.compile(r"^\|.*\|$", re.M), re.compile(r"^\|(?:\s*:?-{3,}:?\s*\|)+(?:\n|$)", re.M)
+FORMS = {"a": "lowerLetter", "A": "upperLetter", "i": "lowerRoman", "I": "upperRoman"}  # type of an ordered list
 HIDDEN = frozenset(["script", "style", "noscript", "template", "head", "svg", "iframe", "object", "select", "textarea"])
 SITE = re.compile(r"\b(nav|navbar|menu|footer|sidebar|cookie|breadcrumb|导航|页脚)", re.I)
 
 
 @register("reader", "html")
+@describes(
+    "html",
+    Account(
+        title="Web pages",
+        takes=("html", "htm", "xhtml", "shtml"),
+        kept=(
+            "the article where navigation stands around it, else everything visible",
+            "tables, lists and headings, each cell and item in its own place",
+            "the title",
+        ),
+        counted={
+            "encoding": "which encoding was found or named",
+            "extraction": "`article` or `whole page`",
+            "undecodable_bytes": "damaged bytes that were left out; also a warning",
+        },
+        refused={"empty": "no visible text", "undecodable": "no encoding gives plausible text"},
+        lost=(
+            "navigation, comments of readers and related links around an article",
+            "text that a script would draw",
+            "what the page hides",
+        ),
+        libraries=("trafilatura", "lxml"),
+        extra="documents",
+    ),
+)
 def read(data: bytes, name: str, options: Options) -> Reading:
     """One document with the main text. Unreadable: empty, undecodable."""
     text, encoding, damaged = decode_html(data, options.encoding, options.declared)
@@ -112,7 +141,7 @@ def parse(text: str) -> Any:
 
 
 def visible(tree: Any) -> str:
-    """All text that a reader would see: a line a block, tabs between table cells, "- " before list items."""
+    """All text that a reader would see: a line a block, tabs between table cells, a dash or number before items."""
     parts: list[str] = []
     _walk(tree, parts)
     return re.sub(rf"[ \t\n\u00a0{LINE}{PARAGRAPH}]+", _gap, "".join(parts)).strip()
@@ -131,6 +160,7 @@ def _gap(match: re.Match[str]) -> str:
 def _walk(root: Any, parts: list[str]) -> None:
     """Depth first without recursion, since pages may be nested deeper than Python's stack."""
     stack: list[tuple[str, Any]] = [("open", root)]
+    numbers: dict[Any, int] = {}
     pre = 0
     while stack:
         step, item = stack.pop()
@@ -149,11 +179,25 @@ def _walk(root: Any, parts: list[str]) -> None:
             continue
         pre += tag == "pre"
         parts.append("\n" if tag == "br" else PARAGRAPH if tag in PARTED else LINE if tag in BLOCKS else "")
-        parts.append("- " if tag == "li" else "")
+        parts.append(_label(item, numbers) if tag == "li" else "")
         stack.append(("close", item))
         stack.extend(("open", child) for child in reversed(item))
         if item.text:
             stack.append(("text", item.text))
+
+
+def _label(item: Any, numbers: dict[Any, int]) -> str:
+    """What stands before a list item: its number, or a dash for a bullet. numbers: the last one of each list."""
+    parent = item.getparent()
+    if parent is None or parent.tag != "ol":
+        return "- "
+    before = numbers.get(parent, _whole(parent.get("start"), 1) - 1)
+    numbers[parent] = _whole(item.get("value"), before + 1)
+    return f"{write_number(numbers[parent], FORMS.get(parent.get('type') or '1', 'decimal'))}. "
+
+
+def _whole(text: str | None, default: int) -> int:
+    return int(text) if text and re.fullmatch(r"-?\d{1,9}", text.strip()) else default
 
 
 def _article(text: str) -> tuple[str, str]:
@@ -167,4 +211,14 @@ def _article(text: str) -> tuple[str, str]:
         return "", ""
     if found is None:
         return "", ""
-    return (found.text or "").strip(), (found.title or "").strip()
+    return tabbed((found.text or "").strip()), (found.title or "").strip()
+
+
+def tabbed(text: str) -> str:
+    """The rows of Markdown tables with tabs instead, as everywhere else; the line below a head goes."""
+    return ROW.sub(_row, RULE.sub("", text))
+
+
+def _row(match: re.Match[str]) -> str:
+    cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", match.group()[1:-1])]
+    return "\t".join(cells).replace("\\|", "|").rstrip("\t")

@@ -22,6 +22,8 @@ from typing import Any
 from metier.artifact import hash_file
 from metier.collect import download
 from metier.collect.config import CollectConfig, SourceConfig
+from metier.collect.places import fetch as places
+from metier.collect.places.found import Item
 from metier.console import Console
 from metier.errors import UserError
 
@@ -30,7 +32,10 @@ EXACT, GLOB, FOLDER = 2, 1, 0  # how precisely a source names a file
 
 @dataclass(frozen=True)
 class Input:
-    """One file. name: POSIX path within its source; problem: "" or a reason code, with a sentence in detail."""
+    """One file. name: POSIX path within its source; problem: "" or a reason code, with a sentence in detail.
+
+    read_as: name by which the reader is chosen, if `name` does not tell. declared: charset that a server claims.
+    """
 
     path: Path
     name: str
@@ -39,6 +44,13 @@ class Input:
     problem: str = ""
     detail: str = ""
     size: int = 0
+    read_as: str = ""
+    declared: str = ""
+
+    @property
+    def file_name(self) -> str:
+        """The name by which the reader is chosen."""
+        return self.read_as or self.name
 
 
 @dataclass(frozen=True)
@@ -68,14 +80,25 @@ def find_inputs(config: CollectConfig, base: Path, console: Console | None = Non
     index_path = os.path.realpath(index.path) if index else ""
     claimed: dict[str, tuple[int, int]] = {}  # real path -> (how precise, source)
     walks: list[tuple[int, _Found]] = []
+    files: list[Input] = []
+    excluded: list[tuple[int, str]] = []
+    warnings: list[str] = []
     for number, source in enumerate(config.sources):
+        if places.is_place(source, path := _local(source, base)):
+            fetched, exact = places.fetch(source, path, config, base, _matcher, console or Console(quiet=True))
+            files += [_of_place(item, number) for item in fetched.items]
+            excluded += [(number, name) for name in fetched.excluded]
+            warnings += fetched.warnings
+            if exact and source.sha256 and files[-1].sha256:
+                download.check(files[-1].path, source.sha256, files[-1].sha256)
+            walks.append((FOLDER, _Found()))
+            continue
         precise, found = _walk_source(config, source, number, base, console)
         walks.append((precise, found))
         for _, path in found.files:
             real = os.path.realpath(path)
             if real not in claimed or precise > claimed[real][0]:
                 claimed[real] = (precise, number)
-    files: list[Input] = []
     twice: Counter[int] = Counter()
     for number, (precise, found) in enumerate(walks):
         for name, path in found.files:
@@ -90,11 +113,11 @@ def find_inputs(config: CollectConfig, base: Path, console: Console | None = Non
         wanted = config.sources[number].sha256
         if wanted and precise == EXACT and files and files[-1].sha256:
             download.check(files[-1].path, wanted, files[-1].sha256)
-    warnings = [f"{count} files of another source are read as part of collect.sources.{number} only"
-                for number, count in sorted(twice.items())]  # fmt: skip
-    excluded = sorted((number, name) for number, (_, found) in enumerate(walks) for name in found.excluded)
+    warnings += [f"{count} files of another source are read as part of collect.sources.{number} only"
+                 for number, count in sorted(twice.items())]  # fmt: skip
+    excluded += [(number, name) for number, (_, found) in enumerate(walks) for name in found.excluded]
     return Inputs(
-        tuple(sorted(files, key=lambda item: (item.source, item.name))), index, tuple(excluded), tuple(warnings)
+        tuple(sorted(files, key=lambda item: (item.source, item.name))), index, tuple(sorted(excluded)), tuple(warnings)
     )
 
 
@@ -133,6 +156,29 @@ def _index(config: CollectConfig, base: Path) -> Input | None:
     if found.problem:
         raise UserError(f"the register cannot be read: {found.detail}", str(path), "mend it, or remove collect.index")
     return found
+
+
+def _local(source: SourceConfig, base: Path) -> Path | None:
+    """Where a source's path leads on this machine; None for an address, a mirror and what is no path."""
+    if not source.path or "://" in source.path or source.path.startswith(download.SCHEME):
+        return None
+    return _absolute(source.path, base)
+
+
+def _of_place(item: Item, number: int) -> Input:
+    """What a place fetched, hashed unless it was just now."""
+    if item.problem:
+        return Input(item.path, item.name, number, "", item.problem, item.detail)
+    try:
+        sha256, size = item.sha256 or hash_file(item.path), item.path.stat().st_size
+    except OSError as error:
+        return Input(item.path, item.name, number, "", "unreadable", f"{error.strerror or error}")
+    return Input(item.path, item.name, number, sha256, size=size, read_as=item.read_as, declared=item.declared)
+
+
+def _matcher(pattern: str) -> Any:
+    """A test of names against a glob, for places that list names themselves."""
+    return _Pattern(pattern).regex.fullmatch
 
 
 def _walk_source(

@@ -45,14 +45,14 @@ class Files:
         return replace(self, data=tuple(found))
 
 
-def read_on(engine: Engine, tasks: Sequence[Task], seconds: float) -> Iterator[tuple[int, Outcome]]:
-    """(index, outcome) in the order of the tasks. seconds: time limit for one file."""
+def read_on(engine: Engine, tasks: Sequence[Task], seconds: float, memory: int = 0) -> Iterator[tuple[int, Outcome]]:
+    """(index, outcome) in the order of the tasks. seconds, memory: limits for one file, as in `read_all`."""
     modules = tasks[0].modules if tasks else ()
-    for result in engine.map(read_there, seconds, list(_batches(tasks)), modules):
+    for result in engine.map(read_there, (seconds, memory), list(_batches(tasks)), modules):
         yield from pickle.loads(result)
 
 
-def read_there(seconds: float, files: Files) -> bytes:
+def read_there(limits: tuple[float, int], files: Files) -> bytes:
     """In a worker: the outcomes of a batch."""
     with tempfile.TemporaryDirectory() as folder:
         tasks = list(files.tasks)
@@ -62,7 +62,7 @@ def read_there(seconds: float, files: Files) -> bytes:
                 with contextlib.suppress(OSError), open(path, "wb") as stream:  # a full disk: it is missing, and told
                     stream.write(data)
             tasks[number] = replace(tasks[number], path=path)
-        return pickle.dumps(sorted(read_all(tasks, 1, seconds), key=lambda pair: pair[0]))
+        return pickle.dumps(sorted(read_all(tasks, 1, *limits), key=lambda pair: pair[0]))
 
 
 def _batches(tasks: Sequence[Task]) -> Iterator[Files]:

@@ -91,13 +91,7 @@ def guess(
     said: roles that are known already.
     """
     keys = {plain(name): name for name in reversed(names)}
-    roles: dict[str, str] = dict(said or {})
-    for role, candidates in USUAL.items():
-        for candidate in () if role in roles else candidates:
-            column = keys.get(plain(candidate))
-            if column and column not in roles.values() and _fits(role, [row.get(column) for row in rows]):
-                roles[role] = column
-                break
+    roles = named(names, rows, said)
     titled = roles.get("title", "")
     if "text" not in roles:
         free = [name for name in names if name not in roles.values()]
@@ -115,6 +109,21 @@ def guess(
             roles["label"] = weak[0]
         elif "text" in roles and (headerless or pair):
             roles |= _label_by_cells(names if headerless else free, rows, roles["text"], 0.5 if pair else 0.2)
+    return roles
+
+
+def named(
+    names: Sequence[str], rows: Sequence[Mapping[str, Any]], said: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Roles by usual names only; a role whose cells contradict it is not given."""
+    keys = {plain(name): name for name in reversed(names)}
+    roles: dict[str, str] = dict(said or {})
+    for role, candidates in USUAL.items():
+        for candidate in () if role in roles else candidates:
+            column = keys.get(plain(candidate))
+            if column and column not in roles.values() and _fits(role, [row.get(column) for row in rows]):
+                roles[role] = column
+                break
     return roles
 
 

@@ -25,9 +25,9 @@ from metier.collect import index as register_index
 from metier.collect.config import CollectConfig
 from metier.collect.inputs import Input, Inputs, find_inputs, identity
 from metier.collect.kept import Kept
-from metier.collect.reading import Options, Piece, Reading, Unreadable
+from metier.collect.reading import Budget, Options, Piece, Reading, Unreadable
 from metier.collect.remote import read_on
-from metier.collect.workers import PASSING, Task, read_all
+from metier.collect.workers import DIED, PASSING, Outcome, Task, read_parts
 from metier.console import Console
 from metier.engines import open_engine
 from metier.engines.config import EngineConfig
@@ -142,6 +142,8 @@ class _Found:
                     continue
                 if tell:
                     for r in outcome.refused:
+                        if r.reason in DIED:  # a member of an archive; another time it may be read
+                            self.passing.append(label + r.part)
                         self.reject(tables.rejection(_clean(label + r.part), "collect", r.reason, _clean(r.detail)))
                     self.warnings += outcome.warnings
                 for piece in outcome.pieces:
@@ -184,22 +186,34 @@ def _read(config: CollectConfig, inputs: Inputs, kept: Kept, console: Console, e
         source = config.sources[item.source]
         options = Options(
             columns=dict(source.columns), encoding=source.encoding, delimiter=source.delimiter, reader=source.reader,
-            attachments=config.attachments, max_bytes=config.max_file_bytes,
+            attachments=config.attachments, max_bytes=config.max_file_bytes, exclude=config.exclude,
+            quoted=config.mail.quoted, signatures=config.mail.signatures, thread_groups=config.mail.thread_groups,
+            budget=Budget(config.max_archive_bytes),
+            ocr=config.ocr, max_ocr_pages=config.max_ocr_pages, keep_running=config.headers_and_footers == "keep",
+            declared=item.declared,
         )  # fmt: skip
-        tasks.append(Task(number, os.fspath(item.path), item.name, item.sha256, options, item.size, modules))
+        tasks.append(Task(number, os.fspath(item.path), item.file_name, item.sha256, options, item.size, modules))
     if before := sum(item in kept for item in inputs.files):
         console.say(f"  {before:,} files were read before")
     with console.progress("reading", total=len(inputs.files), unit="files") as meter:
         meter.advance(len(inputs.files) - len(tasks))
-        if engine.name == "local":  # our own processes, which survive a parser's crash
-            outcomes = read_all(tasks, config.workers, config.max_seconds_per_file)
-        else:
-            outcomes = read_on(open_engine(engine, console), tasks, config.max_seconds_per_file)
-        for number, outcome in outcomes:
+        for number, outcome, last in _outcomes(config, tasks, console, engine):
             if isinstance(outcome, UserError):
                 raise outcome
-            kept.add(inputs.files[number], outcome)
-            meter.advance(1)
+            kept.add(inputs.files[number], outcome, last)
+            meter.advance(int(last))
+
+
+def _outcomes(
+    config: CollectConfig, tasks: Sequence[Task], console: Console, engine: EngineConfig
+) -> Iterator[tuple[int, Outcome, bool]]:
+    """(file, what was found, whether it is the file's last part), in whatever order processes finish."""
+    if engine.name == "local":  # our own processes, which survive a parser's crash
+        yield from read_parts(tasks, config.workers, config.max_seconds_per_file, config.max_memory_per_file)
+    else:
+        limits = config.max_seconds_per_file, config.max_memory_per_file
+        for number, outcome in read_on(open_engine(engine, console), tasks, *limits):
+            yield number, outcome, True
 
 
 def _labels(files: Sequence[Input]) -> dict[tuple[int, str], str]:
@@ -212,8 +226,9 @@ def _labels(files: Sequence[Input]) -> dict[tuple[int, str], str]:
 def _document(piece: Piece, item: Input, label: str, config: CollectConfig) -> dict[str, Any]:
     source = config.sources[item.source]
     metadata = dict(piece.metadata)
-    if source.label_from == "folder" and "/" in item.name:
-        metadata["label"] = item.name.split("/")[-2]
+    path = f"{item.name}/{metadata['member']}" if "member" in metadata else item.name
+    if source.label_from == "folder" and "/" in path:
+        metadata["label"] = path.split("/")[-2]
     if source.split:
         metadata["split"] = source.split
     text, place = _clean(piece.text), _clean(label + piece.part)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from metier.collect.accounts import Account, describes
 from metier.collect.encoding import Decoded, decode
 from metier.collect.reading import Options, Piece, Reading, Unreadable
 from metier.registry import register
@@ -17,6 +18,21 @@ BINARY = 0.02  # share of control characters from which "text" is binary; real t
 
 
 @register("reader", "text")
+@describes(
+    "text",
+    Account(
+        title="Plain text and Markdown",
+        takes=("txt", "text", "md", "markdown", "log", "asc"),
+        kept=("the whole text as it stands, with line ends as `\\n`", "the marks of Markdown"),
+        counted={"encoding": "which encoding was found or named"},
+        refused={
+            "empty": "no text in it",
+            "undecodable": "no encoding gives plausible text",
+            "unsupported format": "control characters show that it is a binary file",
+        },
+        lost=("NUL characters",),
+    ),
+)
 def read(data: bytes, name: str, options: Options) -> Reading:
     """One document with the whole text; Unreadable: empty, undecodable, unsupported format (binary)."""
     decoded = decode(data, options.encoding, options.declared)

@@ -2,18 +2,19 @@
 
 The other model is the base; without one it is the strongest other model on the primary metric; the counts name it.
 Right and wrong are the whole answer. For scores a case is broken when the error grew by more than the other model's
-median error, mended when it shrank by as much.
+median error, mended when it shrank by as much. For spans the texts with the most wrong spans come first.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from metier.evaluate.items import MULTI_LABEL, SCORE, Array, Items, confidence, right
+from metier.evaluate.items import MULTI_LABEL, SCORE, SPANS, Array, Items, confidence, right
 
 CASES = pa.schema(
     [
@@ -25,7 +26,11 @@ CASES = pa.schema(
         ("base", pa.string()),  # answer of the model compared with
         ("tuned", pa.string()),
         ("kind", pa.string()),  # broken, mended
-        ("severity", pa.float64()),  # the tuned model's confidence in its answer; for scores its error; null if unknown
+        ("severity", pa.float64()),  # the tuned model's confidence; for scores its error, for spans how many are wrong
+        (
+            "marks",
+            pa.string(),
+        ),  # spans: JSON {"gold": [[start, end, label], ...], "base": [...], "tuned": [...]}, else ""
     ]
 )
 
@@ -46,13 +51,18 @@ def find(tuned: Items, other: Items, rows: pa.Table, separator: str) -> tuple[pa
         chosen += [(kind, index) for index in order]
     index = pa.array([i for _, i in chosen], pa.int64())
     columns = [rows.column(name).take(index).cast(pa.string()) for name in ("id", "source", "group", "text")]
+    columns_of = (("gold", tuned, tuned.gold), ("base", other, other.predicted), ("tuned", tuned, tuned.predicted))
+    texts = rows.column("text")
     answers = [
-        [answer(items, items.gold if gold else items.predicted, i, separator) for _, i in chosen]
-        for items, gold in ((tuned, True), (other, False), (tuned, False))
+        [answer(items, given, i, separator, texts[i].as_py()) for _, i in chosen] for _, items, given in columns_of
     ]
+    marks = ["" if tuned.kind != SPANS else json.dumps(
+        {name: [[*span[:2], items.classes[span[2]]] for span in given[i]] for name, items, given in columns_of},
+        ensure_ascii=False) for _, i in chosen]  # fmt: skip
     figures = [float(severity[i]) if np.isfinite(severity[i]) else None for _, i in chosen]
     data = [*columns, *(pa.array(column, pa.string()) for column in answers),
-            pa.array([kind for kind, _ in chosen], pa.string()), pa.array(figures, pa.float64())]  # fmt: skip
+            pa.array([kind for kind, _ in chosen], pa.string()), pa.array(figures, pa.float64()),
+            pa.array(marks, pa.string())]  # fmt: skip
     counts = {
         "broken": int(broken.sum()), "mended": int(mended.sum()), "both_right": int((good & before).sum()),
         "both_wrong": int((~good & ~before).sum()),
@@ -60,8 +70,10 @@ def find(tuned: Items, other: Items, rows: pa.Table, separator: str) -> tuple[pa
     return pa.table(data, schema=CASES), counts
 
 
-def answer(items: Items, answers: Array, index: int, separator: str = "|") -> str:
-    """One answer for people: a label, labels joined, or a number."""
+def answer(items: Items, answers: Array, index: int, separator: str = "|", text: str = "") -> str:
+    """One answer for people: a label, labels joined, a number, or spans as `words (type)`."""
+    if items.kind == SPANS:
+        return "; ".join(f"{text[start:end]} ({items.classes[code]})" for start, end, code in answers[index])
     if items.kind == SCORE:
         return f"{answers[index]:.6g}"
     if items.kind == MULTI_LABEL:
@@ -83,6 +95,9 @@ def _outcomes(tuned: Items, other: Items) -> tuple[Array, Array]:
 def _severity(tuned: Items) -> Array:
     if tuned.kind == SCORE:
         return np.abs(tuned.predicted - tuned.gold)
+    if tuned.kind == SPANS:
+        wrong = [len(set(a) ^ set(b)) for a, b in zip(tuned.gold, tuned.predicted, strict=True)]
+        return np.array(wrong, dtype=np.float64)
     sure = confidence(tuned)
     if sure is None:
         return np.full(len(tuned), np.nan)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from metier.config import Section
@@ -10,9 +12,10 @@ from metier.config import Section
 class EvaluateConfig(Section):
     """Against what the tuned model is judged, and when it is good enough."""
 
-    floors: tuple[str, ...] = ("majority", "tfidf")
-    """Cheap models that it must beat (names behind the door `floor`). `majority` and `mean` stand for each
-    other: labels take the first, `score` takes the second."""
+    floors: Literal["auto"] | tuple[str, ...] = "auto"
+    """Cheap models that it must beat (names behind the door `floor`). auto: those that the task names: majority and
+    tfidf for labels, mean and tfidf for scores, dictionary and linear_tagger for tagging. `majority` and `mean` stand
+    for each other: labels take the first, `score` takes the second."""
     base: bool = True
     """Compare with the untouched base: a linear probe on its frozen embeddings and zero-shot by label names."""
     accept: tuple[str, ...] = ()

@@ -21,17 +21,14 @@ from dataclasses import dataclass
 from metier.errors import UserError, nearest
 from metier.evaluate.config import EvaluateConfig
 from metier.evaluate.floors import floor_names, model_names
-from metier.evaluate.items import CLASSIFY, MULTI_LABEL, SCORE
-from metier.evaluate.metrics import PRIMARY, for_kind
+from metier.evaluate.items import SCORE
+from metier.evaluate.metrics import for_kind
 from metier.registry import lookup
 from metier.train.config import TaskConfig
+from metier.train.tasks import profile
 
 CLASS_METRICS = ("precision", "recall", "f1")  # these name a label in square brackets
-EXAMPLES = {
-    CLASSIFY: "accuracy >= 0.9, accuracy > tfidf + 0.01, recall[fraud] >= 0.8",
-    MULTI_LABEL: "macro_f1 >= 0.8, macro_f1 > tfidf, recall[fraud] >= 0.8",
-    SCORE: "mae <= 0.2, mae < base",
-}
+EXAMPLE = "accuracy >= 0.9, accuracy > tfidf + 0.01, recall[fraud] >= 0.8"
 _SPELLINGS = {"≥": ">=", "≤": "<=", "＞": ">", "＜": "<", "=>": ">=", "=<": "<="}
 _OPERATOR = re.compile(r">=|<=|=>|=<|[><≥≤＞＜]")
 _NAME = re.compile(r"[A-Za-z_][\w-]*")
@@ -64,13 +61,6 @@ class Criterion:
         if self.operator == "<=":
             return value <= self.number + 1e-12
         return value > self.number + 1e-12 if self.higher else value < self.number - 1e-12
-
-
-def kind_of(task: TaskConfig) -> str:
-    """The kind of Items of a task."""
-    if task.name == "score":
-        return SCORE
-    return MULTI_LABEL if task.multi_label else CLASSIFY
 
 
 def parse(text: str) -> Criterion:
@@ -118,21 +108,21 @@ def check_config(config: EvaluateConfig, task: TaskConfig, classes: Sequence[str
     if not found:
         raise UserError(
             "there is nothing to judge the tuned model by: no criterion, no base and no floor", "evaluate",
-            f"write evaluate.accept (as in {EXAMPLES[kind_of(task)]}), or switch base on, or name floors",
+            f"write evaluate.accept (as in {', '.join(profile(task).accept)}), or switch base on, or name floors",
         )  # fmt: skip
     return found
 
 
 def defaults(config: EvaluateConfig, task: TaskConfig) -> list[Criterion]:
     """Without criteria in the recipe: better than the base and than every floor on the task's first metric."""
-    primary = PRIMARY[kind_of(task)]
+    primary = profile(task).primary
     sign = ">" if lookup("metric", primary).better == "higher" else "<"
     models = [name for name in model_names(config, task) if name not in ("tuned", "zero_shot")]
     return [parse(f"{primary} {sign} {name}") for name in models]
 
 
 def _checked(one: Criterion, task: TaskConfig, models: Sequence[str], classes: Sequence[str] | None) -> Criterion:
-    kind = kind_of(task)
+    kind = profile(task).kind
     where = f"evaluate.accept: {one.text}"
     known = {metric.name: metric for metric in for_kind(kind)}
     by_class = CLASS_METRICS if kind != SCORE else ()
@@ -211,5 +201,5 @@ class _Cursor:
         raise UserError(
             f"the criterion cannot be read: {wanted} was expected at character {self.at + 1}",
             f"evaluate.accept: {self.text!r}, after {self.text[: self.at]!r}",
-            f"write it as in: {EXAMPLES[CLASSIFY]}, mae < base",
+            f"write it as in: {EXAMPLE}, mae < base",
         )

@@ -2,17 +2,19 @@
 
 Purpose: metrics see codes, never strings, so that 2,000 resamples of 3,000 items are a few matrix products.
 Trade-off: probabilities are kept in float32 (7 digits are more than any reported figure has), which halves memory.
-Not covered: reading tables (`stage.py`), tasks beyond one label, several labels and a number.
+Not covered: reading tables (`load.py`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 Array = np.ndarray
-CLASSIFY, MULTI_LABEL, SCORE = "classify", "multi_label", "score"
+CLASSIFY, MULTI_LABEL, SCORE, SPANS = "classify", "multi_label", "score", "spans"
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class Items:
     kind: "classify": gold and predicted are codes (n,) of int64 into `classes`.
           "multi_label": gold and predicted are (n, K) of bool.
           "score": gold and predicted are (n,) of float64.
+          "spans": gold and predicted are (n,) of tuples of (start, end, code into `classes`), by place.
     probabilities: (n, T) of float32 or None, T <= K the classes known in training; they come first in `classes`, labels
     that only the test split has come after them, so a gold code >= T is a label that no model could have learned: every
     answer to it counts as wrong.
@@ -38,7 +41,9 @@ class Items:
 
 
 def right(items: Items) -> Array:
-    """(n,) of bool: the whole answer is right (all labels of it, for several labels)."""
+    """(n,) of bool: the whole answer is right (all labels or spans of it, where there may be several)."""
+    if items.kind == SPANS:
+        return np.array([gold == found for gold, found in zip(items.gold, items.predicted, strict=True)], dtype=bool)
     equal = items.gold == items.predicted
     return equal.all(axis=1) if items.kind == MULTI_LABEL else equal
 
@@ -49,7 +54,7 @@ def confidence(items: Items) -> Array | None:
     classify: (n,) the probability of the predicted label. multi_label: (n, T) of each decision, yes or no.
     """
     p = items.probabilities
-    if p is None or items.kind == SCORE:
+    if p is None or items.kind in (SCORE, SPANS):
         return None
     if items.kind == MULTI_LABEL:
         return np.where(items.predicted[:, : p.shape[1]], p, 1 - p)
@@ -67,3 +72,10 @@ def stack(first: Items, second: Items) -> Items:
         first, gold=np.concatenate([first.gold, second.gold]), probabilities=both,
         predicted=np.concatenate([first.predicted, second.predicted]),
     )  # fmt: skip
+
+
+def objects(answers: Sequence[Any]) -> Array:
+    """(n,) of Python objects, never a table of their parts."""
+    column = np.empty(len(answers), dtype=object)
+    column[:] = list(answers)
+    return column

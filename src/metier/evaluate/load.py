@@ -17,8 +17,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from metier.errors import UserError
-from metier.evaluate.items import CLASSIFY, MULTI_LABEL, SCORE, Array, Items
+from metier.evaluate.items import CLASSIFY, MULTI_LABEL, SCORE, SPANS, Array, Items, objects
 
+COLUMNS = {CLASSIFY: "label", MULTI_LABEL: "labels", SCORE: "value", SPANS: "spans"}
 ORDER = ("tuned", "base", "zero_shot")
 
 
@@ -46,9 +47,8 @@ def classes(path: Path) -> tuple[str, ...]:
 
 def items(path: Path, model: str, rows: pa.Table, kind: str, known: Sequence[str]) -> Items:
     """One model's answers on the test rows. known: labels of training; other labels come after these in `classes`."""
-    columns = {CLASSIFY: "label", MULTI_LABEL: "labels", SCORE: "value"}
-    column = columns[kind]
-    wanted = ["id", column] if kind == SCORE else ["id", column, "scores"]
+    column = COLUMNS[kind]
+    wanted = ["id", column] if kind in (SCORE, SPANS) else ["id", column, "scores"]
     answers = pq.read_table(path / "predictions.parquet", columns=wanted, filters=[("model", "=", model)])
     answers = _align(answers, rows, model, path)
     if kind == SCORE:
@@ -58,6 +58,8 @@ def items(path: Path, model: str, rows: pa.Table, kind: str, known: Sequence[str
             raise UserError(f"the model '{model}' gave {broken} values that are no numbers", str(path),
                             "lower train.learning_rate, or look at its training history")  # fmt: skip
         return Items(kind, gold, predicted)
+    if kind == SPANS:
+        return _spans(rows.column("spans").to_pylist(), answers.column("spans").to_pylist(), known)
     every = (*known, *_unknown(rows.column(column), known))
     every = (*every, *_unknown(answers.column(column), every))
     probabilities = _scores(answers.column("scores"), len(rows), len(known))
@@ -66,6 +68,20 @@ def items(path: Path, model: str, rows: pa.Table, kind: str, known: Sequence[str
     else:
         gold, predicted = _codes(rows.column(column), every), _codes(answers.column(column), every)
     return Items(kind, gold, predicted, probabilities, every)
+
+
+def _spans(gold: list[Any], answers: list[Any], known: Sequence[str]) -> Items:
+    """Spans with codes for their types; types of the test split that training lacks come after the known ones."""
+    every = dict.fromkeys(known)
+    every |= dict.fromkeys(sorted({span["label"] for spans in (*gold, *answers) for span in spans or []} - set(every)))
+    code = {label: index for index, label in enumerate(every)}
+
+    def coded(column: list[Any]) -> Array:
+        return objects(
+            [tuple(sorted((s["start"], s["end"], code[s["label"]]) for s in spans or [])) for spans in column]
+        )
+
+    return Items(SPANS, coded(gold), coded(answers), None, tuple(every))
 
 
 def same_classes(found: dict[str, Items]) -> dict[str, Items]:
@@ -82,7 +98,10 @@ def same_classes(found: dict[str, Items]) -> dict[str, Items]:
             done[name] = one
             continue
         place = np.array([every.index(label) for label in one.classes], dtype=np.int64)
-        if one.kind == CLASSIFY:
+        if one.kind == SPANS:
+            gold, predicted = (objects([tuple((*span[:2], int(place[span[2]])) for span in spans) for spans in column])
+                               for column in (one.gold, one.predicted))  # fmt: skip
+        elif one.kind == CLASSIFY:
             gold, predicted = place[one.gold], place[one.predicted]
         else:
             gold, predicted = np.zeros((2, len(one), len(every)), dtype=bool)

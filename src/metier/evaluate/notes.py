@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from metier.evaluate.intervals import MIN_GROUPS, MIN_ITEMS
-from metier.evaluate.items import CLASSIFY, MULTI_LABEL, SCORE, Items
+from metier.evaluate.items import CLASSIFY, MULTI_LABEL, SCORE, SPANS, Items
 from metier.evaluate.resample import Units
 from metier.evaluate.wording import Both, model_name
 
@@ -37,6 +37,8 @@ def split(found: Mapping[str, Items], unit: Units, known: int) -> list[Both]:
                 f"There are fewer than {MIN_GROUPS} groups, too few for most intervals.",
                 f"组数少于 {MIN_GROUPS}，多数区间无法计算。",
             ))  # fmt: skip
+    if one.kind == SPANS:
+        return said + _types(one, known)
     return said + (_values(one) if one.kind == SCORE else _labels(one, known))
 
 
@@ -45,10 +47,11 @@ def models(found: Mapping[str, Items], values: Mapping[tuple[str, str], float | 
     said = []
     for name, one in found.items():
         english, chinese = model_name(name)
-        if one.kind != SCORE and one.probabilities is None:
+        if one.kind not in (SCORE, SPANS) and one.probabilities is None:
             said.append((f"There are no probabilities for {english}, so its calibration is not known.",
                          f"{chinese}没有给出概率，因此无法得知其校准情况。"))  # fmt: skip
-        if name in ("tuned", "base") and len(one) > 1 and bool((one.predicted == one.predicted[0]).all()):
+        same = len(one) > 1 and all(bool(np.all(answer == one.predicted[0])) for answer in one.predicted)
+        if name in ("tuned", "base") and same:
             said.append((f"One and the same answer is given to every text by {english}.",
                          f"{chinese}对所有文本给出同一个答案。"))  # fmt: skip
     return said
@@ -59,6 +62,40 @@ def _values(one: Items) -> list[Both]:
         return [("All test examples have the same value, so a rank correlation does not exist.",
                  "所有测试样本的数值相同，因此不存在等级相关。")]  # fmt: skip
     return []
+
+
+def _types(one: Items, known: int) -> list[Both]:
+    """What the test split cannot say about types of spans. known: number of types known in training."""
+    gold = np.bincount([span[2] for spans in one.gold for span in spans], minlength=len(one.classes))
+    if not gold.sum():
+        return [("No test text holds any entity.", "没有任何测试文本含有实体。")]
+    said: list[Both] = []
+    if gold[known:].sum():
+        names = ", ".join(f"'{one.classes[known + i]}'" for i in np.flatnonzero(gold[known:])[:5])
+        said.append(
+            (
+                f"{int(gold[known:].sum())} entities of the test split are of a type that training never saw "
+                f"({names}); no model can find them.",
+                f"测试集中有 {int(gold[known:].sum())} 个实体的类型在训练中从未出现（{names}）；任何模型都找不到它们。",
+            )
+        )
+    absent, rare = int((gold[:known] == 0).sum()), int(((gold[:known] > 0) & (gold[:known] < RARE)).sum())
+    if absent:
+        said.append(
+            (
+                f"{absent} of {known} types have no entity in the test split, so nothing is known about them.",
+                f"{known} 个类型中有 {absent} 个在测试集中没有实体，无法得知其表现。",
+            )
+        )
+    if rare:
+        said.append(
+            (
+                f"{rare} of {known} types have fewer than {RARE} entities in the test split; trust their "
+                "intervals only.",
+                f"{known} 个类型中有 {rare} 个在测试集中的实体少于 {RARE} 个；请看区间，不要看单个数字。",
+            )
+        )
+    return said
 
 
 def _labels(one: Items, known: int) -> list[Both]:

@@ -9,7 +9,7 @@ Not covered: making predictions (`predict.py`), drawing (`report`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from metier.evaluate import cases, load, notes, wording
 from metier.evaluate.classes import class_metric, confusion, figure, per_class, reliability
 from metier.evaluate.compare import Pair, Setting, compare, difference_interval, finish
 from metier.evaluate.config import EvaluateConfig
-from metier.evaluate.criteria import Criterion, check, defaults, kind_of
+from metier.evaluate.criteria import Criterion, check, defaults
 from metier.evaluate.intervals import (
     MIN_GROUPS,
     MIN_ITEMS,
@@ -32,12 +32,13 @@ from metier.evaluate.intervals import (
     proportions,
     wilson,
 )
-from metier.evaluate.items import CLASSIFY, SCORE, Array, Items
-from metier.evaluate.metrics import PRIMARY, Metric, for_kind, value
+from metier.evaluate.items import CLASSIFY, SCORE, SPANS, Array, Items
+from metier.evaluate.metrics import Metric, for_kind, value
 from metier.evaluate.resample import bootstrap, units
 from metier.evaluate.verdict import Evidence, Key, decide, shortfalls
 from metier.tables import write, write_json
 from metier.train.config import TaskConfig
+from metier.train.tasks import Profile, profile
 
 MOST_CONFUSIONS = 200  # classes beyond which the confusion table is left out: it would be larger than the predictions
 
@@ -57,25 +58,28 @@ def evaluate(
     console: Console,
 ) -> dict[str, Any]:  # fmt: skip
     """Judge the tuned model; writes results.json and cases.parquet into `out`, returns decision and primary figures."""
-    kind = kind_of(task)
+    told = profile(task)
+    kind, primary = told.kind, told.primary
+    metrics = for_kind(kind, primary)
     rows = load.split_rows(examples.path / "examples.parquet")
     known = load.classes(predictions.path)
     described = load.models(predictions.path)
     criteria, source = _criteria(config, task, list(described), known if kind != SCORE else None)
     if not len(rows) or not described:
-        return _nothing(task, kind, criteria, source, out)
+        return _nothing(task, told, criteria, source, out)
     found = load.same_classes({name: load.items(predictions.path, name, rows, kind, known) for name in described})
     unit = units(rows.column("group").to_pylist())
     setting = Setting(unit, config.alpha, config.power, config.bootstrap, seed)
-    measured = _measure(found, [*for_kind(kind), *_class_metrics(criteria, found["tuned"])], setting)
-    comparisons = _comparisons(measured, setting, for_kind(kind))
-    blocks = _model_blocks(measured, described, setting, for_kind(kind))
-    evidence = _evidence(blocks, comparisons, measured, criteria, setting, kind)
+    measured = _measure(found, [*metrics, *_class_metrics(criteria, found["tuned"])], setting)
+    comparisons = _comparisons(measured, setting, metrics)
+    blocks = _model_blocks(measured, described, setting, metrics)
+    evidence = _evidence(blocks, comparisons, measured, criteria, setting, told)
     verdict = decide(criteria, evidence, source)
-    counts = _cases(measured, rows, task, out, PRIMARY[kind])
+    counts = _cases(measured, rows, task, out, primary)
     gaps = shortfalls(evidence)
     results = {
-        "task": task.model_dump(mode="json"), "primary": PRIMARY[kind], "models": blocks, "comparisons": comparisons,
+        "task": task.model_dump(mode="json"), "profile": {"kind": kind, "pipeline": told.pipeline},
+        "primary": primary, "models": blocks, "comparisons": comparisons,
         "verdict": verdict, "cases": counts,
         "warnings": [{"text": text, "text_zh": text_zh} for text, text_zh in
                      [*gaps, *notes.split(found, unit, len(known)), *notes.models(found, measured.values)]],
@@ -134,7 +138,9 @@ def _model_blocks(
         for metric in metrics:
             block[metric.name] = _figure(metric, measured, name, setting)
         if one.kind != SCORE:
-            block["per_class"] = per_class(one, setting.unit, setting.alpha)
+            # A text may hold many spans of a type: they are counted as a group, never as so many independent draws.
+            unit = replace(setting.unit, clustered=setting.unit.clustered or one.kind == SPANS)
+            block["per_class"] = per_class(one, unit, setting.alpha)
             block["reliability"] = reliability(one)
         if one.kind == CLASSIFY:
             block["confusion"] = confusion(one) if len(one.classes) <= MOST_CONFUSIONS else None
@@ -165,10 +171,10 @@ def _figure(metric: Metric, measured: Measured, name: str, setting: Setting) -> 
 
 def _evidence(
     blocks: dict[str, Any], comparisons: list[dict[str, Any]], measured: Measured, criteria: list[Criterion],
-    setting: Setting, kind: str,
+    setting: Setting, told: Profile,
 ) -> Evidence:  # fmt: skip
     tuned = blocks["tuned"]
-    figures: dict[Key, dict[str, Any]] = {(m.name, "", ""): tuned[m.name] for m in for_kind(kind)}
+    figures: dict[Key, dict[str, Any]] = {(m.name, "", ""): tuned[m.name] for m in for_kind(told.kind)}
     for row in tuned.get("per_class", []):
         figures.update({(name, row["label"], ""): row[name] for name in ("precision", "recall", "f1")})
     rows: dict[Key, dict[str, Any]] = {(row["metric"], "", row["against"]): row for row in comparisons}
@@ -180,7 +186,7 @@ def _evidence(
             rows[one.metric, one.label, one.model] = {
                 "difference": pair.tuned_value - pair.other_value, "low": low, "high": high,
             }  # fmt: skip
-    return Evidence(PRIMARY[kind], figures, rows, several=kind not in (CLASSIFY, SCORE))
+    return Evidence(told.primary, figures, rows, several=told.kind not in (CLASSIFY, SCORE), spans=told.kind == SPANS)
 
 
 def _cases(measured: Measured, rows: pa.Table, task: TaskConfig, out: Path, primary: str) -> dict[str, Any]:
@@ -195,13 +201,14 @@ def _cases(measured: Measured, rows: pa.Table, task: TaskConfig, out: Path, prim
     return {**counts, "against": against}
 
 
-def _nothing(task: TaskConfig, kind: str, criteria: list[Criterion], source: str, out: Path) -> dict[str, Any]:
+def _nothing(task: TaskConfig, told: Profile, criteria: list[Criterion], source: str, out: Path) -> dict[str, Any]:
     """Results without a test split: nothing is claimed."""
-    verdict = decide(criteria, Evidence(PRIMARY[kind], {}, {}), source)
+    verdict = decide(criteria, Evidence(told.primary, {}, {}), source)
     text, text_zh = notes.NO_TEST
     verdict = {**verdict, "headline": text, "headline_zh": text_zh}
     results = {
-        "task": task.model_dump(mode="json"), "primary": PRIMARY[kind], "models": {}, "comparisons": [],
+        "task": task.model_dump(mode="json"), "profile": {"kind": told.kind, "pipeline": told.pipeline},
+        "primary": told.primary, "models": {}, "comparisons": [],
         "verdict": verdict, "cases": cases.empty(), "warnings": [{"text": text, "text_zh": text_zh}],
         "data": {"test": 0, "groups": 0, "classes": 0},
     }  # fmt: skip

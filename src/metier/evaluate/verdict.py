@@ -22,12 +22,14 @@ Key = tuple[str, str, str]  # metric, label, other model
 @dataclass(frozen=True)
 class Evidence:
     """All that a verdict looks at. figures: the tuned model's, by (metric, label, ""); rows: differences, by (metric,
-    label, other model), with `outcome` where the comparison was tested."""
+    label, other model), with `outcome` where the comparison was tested. several, spans: the task has
+    several labels, or spans, a text."""
 
     primary: str
     figures: Mapping[Key, dict[str, Any]]
     rows: Mapping[Key, dict[str, Any]]
     several: bool = False
+    spans: bool = False
 
 
 def decide(criteria: Sequence[Criterion], evidence: Evidence, source: str) -> dict[str, Any]:
@@ -55,7 +57,7 @@ def reason(one: Criterion, evidence: Evidence) -> dict[str, str]:
     else:
         found = evidence.figures.get(key, {"value": None, "low": None, "high": None})
         value = found["value"]
-        said = wording.absolute(one.metric, one.label, found, evidence.several)
+        said = wording.absolute(one.metric, one.label, found, evidence.several, evidence.spans)
     answer = _met(one, value, found["low"] if one.higher else found["high"])
     superiority = bool(one.model) and one.number == 0 and len(one.operator) == 1
     if answer == "yes" and superiority and found.get("outcome", "better") != "better":

@@ -21,6 +21,8 @@ MODELS: dict[str, Both] = {
     "majority": ("always giving the most frequent answer", "总是给出最常见答案的做法"),
     "mean": ("always giving the mean value", "总是给出平均值的做法"),
     "tfidf": ("the word-counting model (tfidf)", "词频模型（tfidf）"),
+    "dictionary": ("the dictionary of known entities (dictionary)", "已知实体词典（dictionary）"),
+    "linear_tagger": ("the linear tagger (linear_tagger)", "线性标注器（linear_tagger）"),
 }
 MET: dict[str, Both] = {
     "yes": ("Met.", "达到。"),
@@ -34,8 +36,8 @@ def model_name(model: str) -> Both:
     return MODELS.get(model, (f"the model '{model}'", f"模型“{model}”"))
 
 
-def absolute(metric: str, label: str, figure: dict[str, Any], several: bool = False) -> Both:
-    """What the tuned model reaches on one metric, with its interval; several: the task has several labels a text."""
+def absolute(metric: str, label: str, figure: dict[str, Any], several: bool = False, spans: bool = False) -> Both:
+    """What the tuned model reaches on one metric, with its interval; several, spans: there may be many a text."""
     if figure["value"] is None:
         title = _title(metric, label)
         return (
@@ -45,6 +47,16 @@ def absolute(metric: str, label: str, figure: dict[str, Any], several: bool = Fa
     value, low, high = figure["value"], figure["low"], figure["high"]
     if metric in ("accuracy", "recall", "precision"):
         v, between = hundred(value), _between(low, high, hundred)
+        if spans and metric == "recall":
+            return (
+                f"Of 100 entities of the type '{label}' the tuned model finds {v}{between[0]}",
+                f"每 100 个“{label}”类型的实体中，微调模型找出 {v} 个{between[1]}",
+            )
+        if spans and metric == "precision":
+            return (
+                f"Of 100 entities that the tuned model marks as '{label}', {v} are{between[0]}",
+                f"微调模型标为“{label}”的每 100 个实体中，{v} 个正确{between[1]}",
+            )
         if metric == "recall":
             return (
                 f"Of 100 texts that belong to '{label}' the tuned model finds {v}{between[0]}",

@@ -1,9 +1,9 @@
 """Take out lines that repeat over many documents of one origin: letterheads, disclaimers, signatures, navigation.
 
-Purpose: what stands in every mail of a department or on every page of a site says nothing about one of them, and a model
-learns it first. `observe` counts hashes of folded lines for each origin (a folder, an archive, a table, a web host),
-`conclude` keeps those that are frequent, `apply` removes them where they belong: joined to the start or the end of a
-text, or repeated within it. Page numbers are found by their form. Each removal is a change and can be undone.
+Purpose: what stands in every mail of a department or on every page of a site says nothing about one of them, and a
+model learns it first. `observe` counts hashes of folded lines for each origin (a folder, an archive, a table, a web
+host), `conclude` keeps those that are frequent, `apply` removes them where they belong: joined to the start or the end
+of a text, or repeated within it. Page numbers are found by their form. Each removal is a change and can be undone.
 Protection: a line with a figure, an amount, a date or a clause number is never removed (but a page number is); headings
 stay; a run at an edge that is longer than `EDGE` stays, and a text that would lose more than `most` of itself is left
 alone, for both are the words of a form (a contract).
@@ -19,18 +19,18 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
 
-from metier.prepare.changes import applied, change
+from metier.prepare.changes import applied, change, has_copies, hidden
 from metier.prepare.config_texts import BoilerplateConfig
 from metier.prepare.flow import count
 from metier.prepare.operation import Result, Settings, text_operation, with_texts
 
 OBSERVED = pa.schema([("origin", pa.int64()), ("line", pa.int64()), ("documents", pa.int64())])
 ALL = 0  # stands for "any line": its count is the number of documents of the origin
-SKIPPED = 2  # protected lines that a run at an edge may step over: the telephone number within a signature
 EDGE = 2000  # characters; what is joined to an edge and longer is the clauses of a form, not a disclaimer
 RUNNING = 3  # times that a frequent line must stand within one text to be a running header there
 
@@ -90,12 +90,12 @@ def protected(line: Line) -> bool:
 
 
 def observe(batch: pa.Table, settings: Settings) -> pa.Table:
-    """In how many documents of each origin each line stands, protected lines left out."""
+    """In how many documents of each origin each line stands; of protected lines, their form without the digits."""
     found: Counter[tuple[int, int]] = Counter()
     for source, text in zip(batch["source"].to_pylist(), batch["text"].to_pylist(), strict=True):
         place = _hash(origin(source))
         found[place, ALL] += 1
-        found.update((place, name) for name in {_hash(line.folded) for line in lines(text) if _counts(line)})
+        found.update((place, name) for name in {_name(line) for line in lines(text) if len(line.folded) > 1})
     keys = sorted(found)
     columns = [[key[0] for key in keys], [key[1] for key in keys], [found[key] for key in keys]]
     return pa.Table.from_arrays([pa.array(column, pa.int64()) for column in columns], schema=OBSERVED)
@@ -129,7 +129,9 @@ def boilerplate(batch: pa.Table, settings: Settings, knowledge: Any) -> Result:
     counts: Counter[str] = Counter()
     texts = []
     for row in batch.to_pylist():
-        removed = removals(row["text"], knowledge.get(_hash(origin(row["source"])), {}), settings.config.boilerplate)
+        known = knowledge.get(_hash(origin(row["source"])), {})
+        whole = has_copies(row["metadata"])  # offsets into the text would be wrong behind a removal
+        removed = [] if whole else removals(row["text"], known, settings.config.boilerplate)
         lost = sum(end - start for start, end, _ in removed)
         if removed and lost > settings.config.boilerplate.most * len(row["text"]):
             counts["left alone"] += 1
@@ -139,7 +141,7 @@ def boilerplate(batch: pa.Table, settings: Settings, knowledge: Any) -> Result:
         counts["characters"] += lost if changes else 0
         counts["changed"] += bool(changes)
         texts.append(applied(row["text"], changes))
-        result.changes += changes
+        result.changes += hidden(changes, settings.config)
     result.batch, result.counts = with_texts(batch, texts), dict(counts)
     return result
 
@@ -150,12 +152,13 @@ def removals(
     """(start, end, reason) of every line that goes, in order."""
     found = lines(text)
     pages = _pages(found) if config.page_numbers else set()
-    known = [frequent.get(_hash(line.folded)) if _counts(line) else None for line in found]
+    often = [frequent.get(_name(line)) if len(line.folded) > 1 else None for line in found]
+    known = [share if not protected(line) else None for line, share in zip(found, often, strict=True)]
     if config.where == "anywhere":
         taken = {number for number, share in enumerate(known) if share}
     else:
         filled = [number for number, line in enumerate(found) if line.folded and number not in pages]
-        taken = _run(filled, known, found) | _run(filled[::-1], known, found)
+        taken = _run(filled, known, often, found) | _run(filled[::-1], known, often, found)
         within = Counter(line.folded for line, share in zip(found, known, strict=True) if share)
         taken |= {n for n, share in enumerate(known) if share and within[found[n].folded] >= RUNNING}
     result = []
@@ -166,17 +169,15 @@ def removals(
     return result
 
 
-def _run(order: Sequence[int], known: Sequence[Any], found: Sequence[Line]) -> set[int]:
-    """The frequent lines from one edge inwards, up to the first line that is neither frequent nor a skipped figure."""
+def _run(order: Sequence[int], known: Sequence[Any], often: Sequence[Any], found: Sequence[Line]) -> set[int]:
+    """The frequent lines from one edge inwards, up to the first that is not; a figure in a frequent form (the date of a
+    letter, the telephone number within a signature) is stepped over."""
     taken: set[int] = set()
-    skipped = 0
     for number in order:
+        if not often[number]:
+            break
         if known[number]:
             taken.add(number)
-        elif protected(found[number]) and skipped < SKIPPED:
-            skipped += 1
-        else:
-            break
     return taken if sum(found[n].end - found[n].start for n in taken) <= EDGE else set()
 
 
@@ -186,7 +187,7 @@ def _pages(found: Sequence[Line]) -> set[int]:
     bare = [(int(match.group(1)), number) for number, line in enumerate(found)
             if (match := _BARE_PAGE.fullmatch(line.folded)) and _alone(found, number)]  # fmt: skip
     values = [value for value, _ in bare]
-    rising = len(values) >= 3 and all(b - a == 1 for a, b in zip(values, values[1:], strict=False))
+    rising = len(values) >= 3 and all(b - a == 1 for a, b in pairwise(values))
     return sure | ({number for _, number in bare} if rising else set())
 
 
@@ -196,8 +197,9 @@ def _alone(found: Sequence[Line], number: int) -> bool:
     return not any(_BARE_PAGE.fullmatch(text) for text in beside if text)
 
 
-def _counts(line: Line) -> bool:
-    return len(line.folded) > 1 and not protected(line)
+def _name(line: Line) -> int:
+    """What a line is counted as; protected lines that differ in digits only are one."""
+    return _hash("\0" + re.sub(r"\d+", "0", line.folded)) if protected(line) else _hash(line.folded)
 
 
 def _hash(text: str) -> int:

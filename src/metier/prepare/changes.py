@@ -3,13 +3,16 @@
 Purpose: every change has the characters it replaced (start, end into the text before the step), what stood there and
 what stands there now. `applied` makes the new text of it and `undo` the old one, so nothing that was removed or
 corrected is lost. Trade-off: an operation decides all its changes on one and the same text; they never overlap.
-Not covered: changes whose `before` is left empty on purpose (personal data) cannot be undone.
+Where the recipe de-identifies, what stood there before is left empty (`hidden`): a signature that was removed must not
+live on in the list of changes. Such changes cannot be undone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from metier.prepare.config import PrepareConfig
 
 Change = dict[str, Any]  # a row of operation.CHANGES
 
@@ -46,5 +49,20 @@ def undo(text: str, changes: Sequence[Mapping[str, Any]]) -> str:
     return "".join([*parts, text[at:]])
 
 
+def hidden(changes: Sequence[Change], config: PrepareConfig) -> list[Change]:
+    """The changes as they may be written: without the old characters where the recipe de-identifies texts."""
+    if config.deidentify.policy == "off":
+        return list(changes)
+    return [{**entry, "before": ""} for entry in changes]
+
+
 def _ordered(changes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return sorted(changes, key=lambda entry: (entry["start"], entry["end"]))
+
+
+def has_copies(metadata: str | None) -> bool:
+    """Whether a document's metadata holds parts of its text or offsets into it (spans, messages, questions).
+
+    Such a text is a data set's own example: changing or cutting it would part it from its answers.
+    """
+    return bool(metadata) and any(f'"{name}":' in str(metadata) for name in ("shape", "spans", "fields", "messages"))

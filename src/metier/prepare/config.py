@@ -17,6 +17,7 @@ from metier.prepare.config_texts import (
     SelectConfig,
     SynthesizeConfig,
 )
+from metier.prepare.deidentify.config import DeidentifyConfig
 from metier.prepare.files import names_file
 
 
@@ -131,6 +132,7 @@ class PrepareConfig(Section):
     boilerplate: BoilerplateConfig = BoilerplateConfig()
     quality: QualityConfig = QualityConfig()
     correct: CorrectConfig = CorrectConfig()
+    deidentify: DeidentifyConfig = DeidentifyConfig()
     select: SelectConfig = SelectConfig()
     chunk: ChunkConfig = ChunkConfig()
     comprehend: ComprehendConfig = ComprehendConfig()

@@ -28,8 +28,8 @@ class LanguageConfig(Section):
 
     detector: Literal["script", "lingua"] = "script"
     """`script`: the share of Han and Latin script; no model, and no error on short Chinese and English texts. `lingua`
-    (extra `language`) also tells English from other languages in Latin script, such as German without umlauts; it
-    costs up to 1.2 GB of memory a process."""
+    (extra `lingua`) also tells English from other languages in Latin script, such as German without umlauts; it
+    costs about 1 GB of memory a process."""
     keep: tuple[Language, ...] = ()
     """Languages that stay, such as [zh, en, mixed]; texts in others are rejected. Empty: all stay. `other` is any
     language but Chinese and English, and texts without letters."""
@@ -91,7 +91,8 @@ class SelectConfig(Section):
     """Keep the documents that are most like a sample of the field (importance weights; Xie et al. 2023)."""
 
     target: tuple[str, ...] = names_file(())
-    """Files with texts of the field (.txt, .md, .jsonl or .parquet with a column `text`); empty: nothing is selected."""
+    """Files with texts of the field (.txt and .md, or .jsonl and .parquet with a column `text`). Empty: all documents
+    stay."""
     keep: float = Field(default=0.5, gt=0, le=1)
     """Share of the documents of each language that stays."""
     method: Literal["top", "gumbel"] = "top"

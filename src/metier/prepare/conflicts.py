@@ -70,6 +70,8 @@ def _near(flow: Flow) -> set[str]:
     for earlier, later, _ in flow.near:
         for one in rows[earlier]:
             for two in rows[later]:
+                if one.pair != two.pair:  # another question about the same document
+                    continue
                 if one.value is not None and two.value is not None:
                     differ = abs(one.value - two.value) > deviation
                 else:

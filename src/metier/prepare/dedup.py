@@ -57,7 +57,7 @@ class _Texts(Sequence[str]):
         return len(self.places)
 
     def __getitem__(self, index):  # type: ignore[no-untyped-def]
-        return self.rows[self.places[index]].text
+        return self.rows[self.places[index]].compared
 
 
 @register("operation", "duplicates")
@@ -67,7 +67,8 @@ def find_duplicates(flow: Flow) -> str:
     parent = list(range(len(rows)))
     first: dict[str, int] = {}  # key -> its first row
     for index, row in enumerate(rows):
-        row.key = row.key or digest(fold(row.text))  # as a rule the engine has made it
+        if row.pair or not row.key:  # as a rule the engine has made it, of the text alone
+            row.key = digest(fold(row.compared))
         join(parent, first.setdefault(row.key, index), index)
     pairs, similarity = np.zeros((0, 2), np.int64), np.zeros(0)
     if flow.config.dedup.near:

@@ -23,6 +23,7 @@ import pyarrow as pa
 from metier.console import Console
 from metier.prepare.config import PrepareConfig
 from metier.prepare.texts import Texts
+from metier.registry import lookup
 from metier.tables import REJECTED, Spool, rejection
 from metier.train.config import TaskConfig
 
@@ -36,8 +37,8 @@ class Row:
     A million rows are in memory at once, so a row holds little: about 400 bytes with its strings.
     """
 
-    __slots__ = ("_ids", "_metadata", "_text", "cluster", "group", "id", "key", "label", "labels", "language", "place",
-                 "source", "split", "texts", "time", "value")  # fmt: skip
+    __slots__ = ("_ids", "_metadata", "_text", "cluster", "group", "id", "key", "label", "labels", "language", "pair",
+                 "place", "source", "spans", "split", "texts", "time", "value")  # fmt: skip
 
     def __init__(
         self, id: str, source: str, text: str | None = None, language: str = "", group: str = "",
@@ -48,6 +49,8 @@ class Row:
         self.label = ""
         self.labels: list[str] | None = None  # None unless the task has several labels a text
         self.value: float | None = None
+        self.spans: list[dict[str, Any]] | None = None  # {"start", "end", "label"} into `text`
+        self.pair = ""  # the short text that is read with `text`, where the task has pairs
         self.key = ""  # digest of the folded text; equal for exact duplicates
         self.cluster = cluster  # id of the first row of the duplicate cluster
         self.split = split
@@ -91,15 +94,25 @@ class Row:
         return 1 if self._ids is None else len(self._ids)
 
     @property
+    def compared(self) -> str:
+        """What must be equal, or nearly so, for two rows to be duplicates: both texts of a pair."""
+        return f"{self.pair}\n{self.text}" if self.pair else self.text
+
+    @property
     def answer(self) -> str:
         """Label, sorted labels or value as one string; equal strings mean that two rows agree."""
         if self.labels is not None:
             return json.dumps(self.labels, ensure_ascii=False)
+        if self.spans is not None:
+            marked = [(span["label"], self.text[span["start"] : span["end"]]) for span in self.spans]
+            return "; ".join(f"{label}: {words}" for label, words in marked)
         return self.label if self.value is None else repr(self.value)
 
     @property
     def strata(self) -> list[str]:
-        """The labels of the row; for several labels, "" stands for none of them."""
+        """The labels of the row, or of its spans; "" stands for none of them where there may be several."""
+        if self.spans is not None:
+            return sorted({span["label"] for span in self.spans}) or [""]
         return [self.label] if self.labels is None else (self.labels or [""])
 
 
@@ -124,6 +137,11 @@ class Flow:
     overlaps: list[dict[str, Any]] = field(default_factory=list)  # passages shared with evaluation texts
     leaks: dict[str, Any] = field(default_factory=dict)  # what the splits share
     embed: Callable[[Sequence[str]], Any] | None = None  # texts -> vectors (n, C), of the base model
+
+    @property
+    def profile(self) -> Any:
+        """What the task says of itself (train/tasks/base.py), asked through its door."""
+        return lookup("task", self.task.name).profile(self.task)
 
     @property
     def official(self) -> bool:

@@ -21,13 +21,15 @@ from metier.registry import register
 @register("operation", "labels")
 def labels(flow: Flow) -> str:
     """Reject rare labels (reason "rare label"); UserError when nothing is left to tell apart."""
-    if flow.task.name == "score":
+    if not flow.profile.kinds_of_answer:
         return _values(flow)
     counts = Counter(name for row in flow.rows for name in row.strata if name)
     learned = {name for row in flow.rows if row.split != TEST for name in row.strata}
     only_test = set(counts) - learned if flow.official else set()
     least = flow.config.min_examples_per_label
     rare = {name for name, number in counts.items() if number < least and name not in only_test}
+    if flow.profile.answer == "spans":
+        rare = _rare_types(flow, rare, least)
     lost = sum(1 for row in flow.rows if row.split == TEST and rare & set(row.strata))
     flow.reject(lambda row: _leaves(row, rare, counts, least))
     if rare:
@@ -38,11 +40,12 @@ def labels(flow: Flow) -> str:
                   f"{some(sorted(only_test))}; every model will be counted wrong there")  # fmt: skip
     _look_alikes(flow, counts)
     left = sorted(set(counts) - rare)
-    if flow.rows and len(left) < (1 if flow.task.multi_label else 2):
+    if flow.rows and len(left) < flow.profile.kinds_of_answer:
         raise UserError(
             f"there is only one label left: {some(left)}" if left else "no label is left",
             "prepare, step labels" + (f"; {count(len(rare), 'label')} had too few examples" if rare else ""),
-            "give examples of at least two labels" + (", or lower prepare.min_examples_per_label" if rare else ""),
+            f"give examples of at least {'two labels' if flow.profile.kinds_of_answer > 1 else 'one label'}"
+            + (", or lower prepare.min_examples_per_label" if rare else ""),
         )  # fmt: skip
     return f"{count(len(left), 'label')}" + (f", {len(rare):,} too rare" if rare else "")
 
@@ -58,6 +61,14 @@ def _leaves(row: Row, rare: set[str], counts: Counter[str], least: int) -> tuple
     return "rare label", f"'{gone[0]}' has {count(counts[gone[0]], 'example')}, fewer than {least}"
 
 
+def _rare_types(flow: Flow, rare: set[str], least: int) -> set[str]:
+    """Rare types of spans stay and are told: taking them off a text would teach that its entities are none."""
+    if rare:
+        flow.warn(f"{count(len(rare), 'type')} of spans in fewer than {least} texts: {some(sorted(rare))}; they can "
+                  "hardly be learned")  # fmt: skip
+    return set()
+
+
 def _look_alikes(flow: Flow, counts: Counter[str]) -> None:
     alike: dict[str, list[str]] = defaultdict(list)
     for name in sorted(counts):
@@ -70,7 +81,7 @@ def _look_alikes(flow: Flow, counts: Counter[str]) -> None:
 
 def _values(flow: Flow) -> str:
     values = {row.value for row in flow.rows}
-    if len(values) == 1:
+    if len(values) == 1 and flow.profile.answer == "value":
         raise UserError(
             f"every text has the same value, {next(iter(values))}", "prepare, step labels",
             "check the column with the role `value`; there is nothing to learn from a constant",

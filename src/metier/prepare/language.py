@@ -3,7 +3,7 @@
 Purpose: choose between Chinese and English, which is all that later stages ask. Measured on 24 short domain strings
 the rule has no error, where a well-known fastText model had 11 (clinical Chinese taken for Japanese).
 Trade-off: Latin script is taken for English unless three words in ten carry accents; German without umlauts passes as
-English. A column with the role `language` wins over the rule.
+English (`languages.py` asks a model that knows better). A column with the role `language` wins over the rule.
 Not covered: other languages' names, traditional or simplified, languages of single sentences.
 """
 
@@ -17,6 +17,7 @@ from functools import cache
 import pyarrow as pa
 
 from metier.prepare.operation import Result, Settings, text_operation
+from metier.tables import rejection
 
 _HAN_RANGES = "\u3007\u3400-\u9fff\uf900-\ufaff\U00020000-\U000323af"
 _KANA_RANGES = "\u3041-\u3096\u30a1-\u30fa\uff66-\uff9d"
@@ -37,12 +38,20 @@ def _note(counts: dict[str, int]) -> str:
 
 @text_operation("language", _note)
 def language(batch: pa.Table, settings: Settings, knowledge: None) -> Result:
-    """Fill the column `language`; removes nothing."""
+    """Fill the column `language`; rejects what the recipe does not keep (reason "language not wanted")."""
+    from metier.prepare.languages import label, unwanted
+
+    config = settings.config.language
     said, texts = batch["language"].to_pylist(), batch["text"].to_pylist()
-    found = [declared(name) or detect(text) for name, text in zip(said, texts, strict=True)]
-    place = batch.schema.get_field_index("language")
-    return Result(batch.set_column(place, "language", pa.array(found, pa.string())),
-                  counts=dict(Counter(name or "other" for name in found)))  # fmt: skip
+    found = [label(text, name, config) for name, text in zip(said, texts, strict=True)]
+    filled = batch.set_column(batch.schema.get_field_index("language"), "language", pa.array(found, pa.string()))
+    leaves = [unwanted(name, config.keep) for name in found]
+    counts = dict(Counter(name or "other" for name, why in zip(found, leaves, strict=True) if not why))
+    if not any(leaves):
+        return Result(filled, counts=counts)
+    rejected = [rejection(source, "prepare", *why, id) for id, source, why in
+                zip(batch["id"].to_pylist(), batch["source"].to_pylist(), leaves, strict=True) if why]  # fmt: skip
+    return Result(filled.filter(pa.array([why is None for why in leaves], pa.bool_())), rejected, counts=counts)
 
 
 def declared(name: str) -> str:

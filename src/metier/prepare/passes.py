@@ -30,7 +30,8 @@ from metier.console import Console
 from metier.engines import Engine, WorkerDied
 from metier.errors import UserError
 from metier.prepare.operation import CHANGES, Result, Settings, TextOperation
-from metier.prepare.shards import Shard, pack, unpack
+from metier.prepare.shards import Ordered, Shard, pack, unpack
+from metier.prepare.spans import anchored
 from metier.prepare.texts import keyed
 
 
@@ -41,6 +42,7 @@ class Plan:
     settings: Settings
     names: tuple[str, ...]  # the operations, in their order
     knowledge: Any  # of the first of them
+    first: bool  # the documents are as they were collected
     observer: str  # the operation of the next pass that looks at the result, "" for none
     last: bool  # rows are made of its result: add the key by which duplicates are found
 
@@ -78,24 +80,27 @@ class Pass:
 
 
 def run(
-    names: Sequence[str], settings: Settings, shards: Sequence[Shard], folder: Path, engine: Engine, console: Console
+    names: Sequence[str], settings: Settings, ordered: Ordered, folder: Path, engine: Engine, console: Console
 ) -> list[Pass]:
     """Run the operations over the shards; the last pass holds the rows, with the column that `keyed` adds.
 
     What lies in `folder` of the same plan is not done again. UserError: an operation failed, on which document.
     """
-    _same_plan(names, settings, shards, folder)
+    shards = ordered.shards()
+    _same_plan(names, settings, ordered, folder)
     done: list[Pass] = []
     groups = _grouped(names)
     current, knowledge = list(shards), None
     for number, group in enumerate(groups):
         last = number + 1 == len(groups)
         observer = "" if last else groups[number + 1][0]
-        plan = Plan(settings, tuple(group), knowledge, observer, last)
+        plan = Plan(settings, tuple(group), knowledge, number == 0, observer, last)
         made = _pass(plan, current, folder / f"pass{number}", engine, console)
         if made.names or last:
             current = made.shards
         done.append(made)
+        if not any(shard.rows for shard in current):
+            return done  # nothing is left to learn from; the caller tells why
         for earlier in done[:-1]:  # its rows were read for the last time
             if current is made.shards:
                 for path in earlier.folder.glob("*.rows"):
@@ -103,7 +108,7 @@ def run(
         if observer:
             operation: TextOperation = registry.lookup("operation", observer)
             assert operation.conclude is not None
-            observed = [unpack(account["observed"]) for account in made.accounts()]
+            observed = [unpack(account["observed"]) for account in made.accounts() if account["observed"]]
             knowledge = operation.conclude(observed, settings)
     return done
 
@@ -134,18 +139,19 @@ def listed(done: Sequence[Pass], kind: str) -> Iterator[pa.Table]:
 
 def work(plan: Plan, shard: Shard) -> bytes:
     """In a worker: all operations of a pass on one shard. The result is for `_store`."""
-    batch = shard.read()
+    batch = anchored(shard.read()) if plan.first else shard.read()
     account: dict[str, Any] = {"steps": [], "rejected": [], "changes": [], "observed": b""}
     knowledge = plan.knowledge
     for name in plan.names:
         operation: TextOperation = registry.lookup("operation", name)
-        before, result = batch.num_rows, _apply(operation, batch, plan.settings, knowledge)
+        before = batch.num_rows
+        result = _apply(operation, batch, plan.settings, knowledge) if before else Result(batch)
         batch, knowledge = result.batch, None
         removed = len(result.rejected)
         account["steps"].append((batch.num_rows, removed, batch.num_rows + removed - before, result.counts))
         account["rejected"].append(pack(tables.table(result.rejected, tables.REJECTED)) if removed else b"")
         account["changes"].append(pack(tables.table(result.changes, CHANGES)) if result.changes else b"")
-    if plan.observer:
+    if plan.observer and batch.num_rows:
         observing: TextOperation = registry.lookup("operation", plan.observer)
         assert observing.observe is not None
         try:
@@ -288,14 +294,13 @@ def _shard(folder: Path, number: int) -> Shard | None:
     return Shard(str(rows), -1, account["number"], account["size"])
 
 
-def _same_plan(names: Sequence[str], settings: Settings, shards: Sequence[Shard], folder: Path) -> None:
-    """Results of another plan, or of another version of the code, are not used."""
+def _same_plan(names: Sequence[str], settings: Settings, ordered: Ordered, folder: Path) -> None:
+    """Results of another plan, of other documents or of another version of the code are not used."""
     plugins = [registry.plugin("operation", name) for name in names]
-    files = {shard.path: os.stat(shard.path) for shard in shards if not shard.data}
+    stat = os.stat(ordered.origin)
     plan = json.dumps(
         [metier.__version__, list(names), plugins, settings.config.identity(), settings.task.identity(), settings.seed,
-         [(shard.group, shard.rows, shard.size) for shard in shards],
-         sorted((path, stat.st_size, stat.st_mtime_ns) for path, stat in files.items())],
+         stat.st_size, stat.st_mtime_ns, [(shard.rows, shard.size) for shard in ordered.shards()]],
         sort_keys=True,
     )  # fmt: skip
     path = folder / "plan.json"

@@ -27,7 +27,7 @@ from metier.prepare import passes
 from metier.prepare.config import PrepareConfig
 from metier.prepare.flow import Flow, Row
 from metier.prepare.operation import CHANGES, Settings
-from metier.prepare.shards import Shard, in_order
+from metier.prepare.shards import Ordered, Shard, in_order
 from metier.prepare.texts import Texts
 from metier.train.config import TaskConfig
 
@@ -53,9 +53,8 @@ class Rows:
         settings, rejected = self.settings, tables.Spool(self.folder / "rejected.arrow", tables.REJECTED)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.changes = tables.Spool(self.folder / "changes.arrow", CHANGES)
-        ordered = in_order(self.documents, self.folder)
-        self.shards = ordered.shards()
-        number = sum(shard.rows for shard in self.shards)
+        self.ordered = ordered = in_order(self.documents, self.folder)
+        number = sum(shard.rows for shard in ordered.shards())
         if not number:
             raise UserError("there are no documents to prepare", str(self.documents),
                             "look into rejected.parquet beside it, and check collect.sources")  # fmt: skip
@@ -87,10 +86,10 @@ class Rows:
         if not self.asked:
             return
         folder = self.folder / f"texts{self.times}"
-        shards = self.shards if self.times == 0 else self._as_shards()
+        ordered = self.ordered if self.times == 0 else self._as_shards()
         if self.times:
             shutil.rmtree(folder, ignore_errors=True)
-        done = passes.run(self.asked, self.settings, shards, folder, self.engine, self.console)
+        done = passes.run(self.asked, self.settings, ordered, folder, self.engine, self.console)
         for rows in passes.listed(done, "rejected"):
             self.flow.rejected_before(rows)
             self._folded(rows)
@@ -122,7 +121,7 @@ class Rows:
                 place += 1
         return rows
 
-    def _as_shards(self) -> list[Shard]:
+    def _as_shards(self) -> Ordered:
         """The rows as documents again; what a row does not hold (title, time, ...) comes from where it came from."""
         path = self.folder / f"rows{self.times}.parquet"
         left = {row.id: row for row in self.flow.rows}
@@ -132,7 +131,7 @@ class Rows:
                          if (row := left.pop(record["id"], None))]  # fmt: skip
                 writer.write(tables.table(found, tables.DOCUMENTS))
             writer.write(tables.table(map(_held, left.values()), tables.DOCUMENTS))  # rows that the operation made
-        return in_order(path, self.folder / f"rows{self.times}").shards()
+        return in_order(path, self.folder / f"rows{self.times}")
 
     def _folded(self, rejected: pa.Table) -> None:
         """Documents that were folded into one that left have left with it."""

@@ -78,9 +78,10 @@ def documents_of(table: pa.Table) -> pa.Table:
 
 @dataclass(frozen=True)
 class Ordered:
-    """A file whose row groups are the shards, and the rows that were left out: (source, id) of repeated documents."""
+    """A file whose row groups are the shards, the file that it was made of, and (source, id) of rows left out."""
 
     path: Path
+    origin: Path
     repeated: list[tuple[str, str]]
 
     def shards(self) -> list[Shard]:
@@ -102,13 +103,13 @@ def in_order(documents: Path, folder: Path, rows: int = tables.GROUP_ROWS, size:
                    for group in groups)  # fmt: skip
         total = sum(group.total_byte_size for group in groups)
     if fits and _sorted(documents, count):
-        return Ordered(documents, [])
+        return Ordered(documents, documents, [])
     rank, kept, repeated = _ranked(documents, count)
     target = folder / "documents.parquet"
     with tables.Writer(target, tables.DOCUMENTS, rows, size) as writer:
         for bucket in _buckets(documents, rank, kept, max(1, -(-total // BUCKET)), folder):
             writer.write(bucket)
-    return Ordered(target, repeated)
+    return Ordered(target, documents, repeated)
 
 
 def _ranked(documents: Path, count: int) -> tuple[Any, int, list[tuple[str, str]]]:

@@ -58,7 +58,7 @@ def split(flow: Flow) -> str:
         free: list[Union] = []
         for union in unions:
             (general if any(is_general(flow, flow.rows[row]) for row in union.rows) else free).append(union)
-        labelled = flow.task.name != "score"
+        labelled = flow.profile.answer != "value"
         if flow.split_by == "time":
             _by_time(flow, free, times, shares)
         else:
@@ -209,7 +209,7 @@ def _unseen(flow: Flow) -> None:
     untested = sorted(train - tested - {""})
     if untested:
         flow.warn(f"{count(len(untested), 'label')} cannot be tested, all examples hang together: {some(untested)}")
-    if len(train) < 2 and flow.task.name == "classify" and not flow.task.multi_label:
+    if len(train) < 2 <= flow.profile.kinds_of_answer:
         raise UserError(
             f"train holds only one label, {some(train)}; the others hang together outside it", "prepare, step split",
             "add examples of each label from more than one group",
@@ -268,7 +268,7 @@ def check_no_leaks(rows: Sequence[Row], split_by: str, ties: Sequence[Sequence[T
 
 def _strata(flow: Flow) -> list[list[str]]:
     """Labels of each row; for scores, the tenth (fewer for few rows) of the distribution that it falls into."""
-    if flow.task.name != "score":
+    if flow.profile.answer != "value":
         return [row.strata for row in flow.rows]
     bins = max(1, min(10, len(flow.rows) // 20))
     order = sorted(range(len(flow.rows)), key=lambda index: (flow.rows[index].value or 0.0, flow.rows[index].id))

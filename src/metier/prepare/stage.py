@@ -32,8 +32,11 @@ from metier.prepare.operation import TextOperation
 from metier.prepare.rows import Rows, something_left
 from metier.train.config import TaskConfig
 
-TEXT_STEPS = ("normalize", "language", "boilerplate", "quality", "correct", "deidentify", "select", "chunk")
-ROW_STEPS = ("task", "official", "duplicates", "conflicts", "leaks", "fold", "labels", "split", "decontaminate", "mix")
+TEXT_STEPS = ("normalize", "language", "boilerplate", "quality", "correct", "deidentify", "select", "chunk",
+              "synthesize", "comprehend")  # fmt: skip
+ROW_STEPS = ("task", "official", "duplicates", "conflicts", "leaks", "fold", "labels", "split", "derived",
+             "decontaminate", "mix")  # fmt: skip
+MAKERS = ("comprehend", "synthesize")  # operations that make examples out of documents; `derived` follows them
 STEPS = (*TEXT_STEPS, *ROW_STEPS)
 
 BATCH = 2048  # rows written at once
@@ -101,7 +104,9 @@ def steps(config: PrepareConfig) -> list[str]:
         raise UserError(f"the operation '{taken[0]}' runs anyway", "prepare.operations", "leave it out of the list")
     known = set(registry.names("operation"))
     ours = [name for name in TEXT_STEPS if name in known and registry.lookup("operation", name).wanted(config)]
-    return [ours[0], *config.operations, *ours[1:], *ROW_STEPS]
+    made = any(name in MAKERS for name in ours)
+    rows = [name for name in ROW_STEPS if made or name != "derived"]
+    return [ours[0], *config.operations, *ours[1:], *rows]
 
 
 def _write(flow: Flow, out: Path) -> None:
@@ -111,7 +116,8 @@ def _write(flow: Flow, out: Path) -> None:
                 {
                     "id": row.id, "document_ids": row.document_ids, "source": row.source, "language": row.language,
                     "group": row.group, "cluster": row.cluster, "split": row.split, "text": row.text,
-                    "label": row.label, "labels": row.labels, "value": row.value,
+                    "label": row.label, "labels": row.labels, "value": row.value, "spans": row.spans,
+                    "pair": row.pair,
                 }
                 for row in flow.rows[start : start + BATCH]
             ]  # fmt: skip
@@ -129,7 +135,7 @@ def _write(flow: Flow, out: Path) -> None:
 
 
 def _summary(flow: Flow) -> dict[str, Any]:
-    names = sorted({name for row in flow.rows for name in row.strata if name}) if flow.task.name != "score" else []
+    names = sorted({name for row in flow.rows for name in row.strata if name}) if flow.profile.answer != "value" else []
     labels = {name: dict.fromkeys(SPLITS, 0) for name in names}
     for row in flow.rows:
         for name in row.strata:

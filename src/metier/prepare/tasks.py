@@ -1,7 +1,8 @@
-"""From documents to examples: read label, labels or value out of each row's metadata.
+"""From documents to examples: read label, labels, value or spans out of each row's metadata.
 
-Purpose: what the collect stage found in the column with the role `label` or `value` becomes the thing to learn. A
-cell that holds none is rejected and listed, never guessed.
+Purpose: what the collect stage found in the column with the role `label` or `value`, or as spans (see spans.py),
+becomes the thing to learn; which of them a task learns from stands in its profile. A cell that holds none is rejected
+and listed, never guessed.
 Numbers: 3.5, 1e-3, ３．５ and −2 are read. "3,5" is read as 3.5 only if the whole column writes a comma and no point;
 "1,234" is read as 1234 only if the column proves that the comma groups thousands. A column that allows both readings
 is rejected with that reason rather than guessed at.
@@ -21,8 +22,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from metier.errors import UserError
-from metier.prepare.flow import Flow, Row
-from metier.prepare.normalize import MISSING
+from metier.prepare.flow import Flow, Row, count
+from metier.prepare.normalize import MISSING, clean
+from metier.prepare.spans import read_spans
 from metier.registry import register
 
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
@@ -33,15 +35,19 @@ _THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d*)?")
 
 @register("operation", "task")
 def examples(flow: Flow) -> str:
-    """Fill `label`, `labels` or `value`; reasons "no label", "several labels", "no value", "not a number"."""
-    tasks: dict[str, Callable[[Flow], str]] = {"classify": _classify, "score": _score}
-    if flow.task.name not in tasks:
+    """Fill the column that holds the task's answer; every row that has none leaves with its reason."""
+    answer = flow.profile.answer
+    if answer not in READERS:
         raise UserError(
-            f"the prepare stage makes no examples for the task '{flow.task.name}'", "task.name",
-            "choose classify or score",
+            f"the prepare stage can read no '{answer}', which the task '{flow.task.name}' learns from", "task.name",
+            f"choose a task that learns from one of: {', '.join(READERS)}",
         )  # fmt: skip
     before = len(flow.rows)
-    note = tasks[flow.task.name](flow)
+    if (refuses := flow.profile.refuses) is not None:
+        flow.reject(lambda row: refuses(row.text))
+    if flow.task.pair:
+        flow.reject(_read_pair)
+    note = READERS[answer](flow)
     if before and not flow.rows:
         _nothing(flow)
     return note
@@ -160,10 +166,45 @@ def _digits(cell: Any) -> str:
     return unicodedata.normalize("NFKC", str(cell)).replace("\u2212", "-").strip()
 
 
+def _read_pair(row: Row) -> tuple[str, str] | None:
+    """Fill `pair` from its own column, or take it off the end of a text that holds both."""
+    own = row.metadata.get("pair")
+    if own is None and isinstance(row.metadata.get("second"), str):
+        second = clean(row.metadata["second"])
+        if not second or not row.text.endswith(second) or row.text == second:
+            return "no pair", "the second text does not stand at the end of the repaired text"
+        row.pair, row.text = second, row.text[: -len(second)].rstrip()
+        return None
+    row.pair = clean(own) if isinstance(own, str) else ""
+    return None if row.pair else ("no pair", "the second text is empty or not mapped (columns.pair)")
+
+
+def _spans(flow: Flow) -> str:
+    def leaves(row: Row) -> tuple[str, str] | None:
+        found = read_spans(row.metadata, row.text)
+        if isinstance(found, tuple):
+            return found
+        row.spans = found
+        return None
+
+    flow.reject(leaves)
+    spans = [span for row in flow.rows for span in row.spans or ()]
+    empty = sum(not row.spans for row in flow.rows)
+    return (f"{count(len(spans), 'span')} of {count(len({span['label'] for span in spans}), 'type')}, "
+            f"{count(empty, 'text')} without any")  # fmt: skip
+
+
+# The column of the examples that holds the answer -> what fills it.
+READERS: dict[str, Callable[[Flow], str]] = {"label": _classify, "labels": _classify, "value": _score, "spans": _spans}
+
+
 def _nothing(flow: Flow) -> None:
     """Every document left at this step: say what is missing and what to type."""
-    score = flow.task.name == "score"
-    role = "value" if score else "label"
+    answer = flow.profile.answer
+    score = answer == "value"
+    role = {"labels": "label"}.get(answer, answer)
+    if answer == "spans":
+        _no_spans(flow)
     reasons = flow.reasons
     details = [entry["detail"] for entry in flow.rejected if entry["reason"] == "not a number"] if score else []
     detail = details[-1] if details else ""
@@ -173,3 +214,12 @@ def _nothing(flow: Flow) -> None:
         f"name the column, as in collect.sources.0.columns.{role}=NAME" + ("" if score else
         ", or set collect.sources.0.label_from=folder"),
     )  # fmt: skip
+
+
+def _no_spans(flow: Flow) -> None:
+    raise UserError(
+        "no document has spans or tags that can be used",
+        "prepare, step task: " + ", ".join(f"{number:,} × {reason}" for reason, number in flow.reasons.most_common()),
+        "bring a CoNLL file (a token and its tag a line), or rows with `tokens` and `tags`, or with `text` and `spans` "
+        "([{start, end, label}])",
+    )

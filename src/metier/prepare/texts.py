@@ -64,15 +64,23 @@ class Strings(Sequence[str]):
             return [self[index] for index in range(*number.indices(len(self)))]
         begin, end = self._ends[number], self._ends[number + 1]
         if not self._start <= begin <= end <= self._start + len(self._block):
-            if self._unwritten:
-                self._file.flush()
-                self._unwritten = False
             if number != self._next:
                 self._next = number + 1
-                return os.pread(self._file.fileno(), end - begin, begin).decode("utf-8", "surrogatepass")
-            self._start, self._block = begin, os.pread(self._file.fileno(), max(BLOCK, end - begin), begin)
+                return self._read(begin, end - begin).decode("utf-8", "surrogatepass")
+            self._start, self._block = begin, self._read(begin, max(BLOCK, end - begin))
         self._next = number + 1
         return self._block[begin - self._start : end - self._start].decode("utf-8", "surrogatepass")
+
+    def _read(self, begin: int, size: int) -> bytes:
+        if self._unwritten:
+            self._file.flush()
+            self._unwritten = False
+        if hasattr(os, "pread"):
+            return os.pread(self._file.fileno(), size, begin)
+        self._file.seek(begin)
+        data = self._file.read(size)
+        self._file.seek(0, os.SEEK_END)  # where the next string goes
+        return data
 
     def size(self, number: int) -> int:
         """Bytes of a string, without reading it."""

@@ -40,19 +40,20 @@ def front_matter(facts: Mapping[str, Any]) -> dict[str, Any]:
         (facts.get("train") or {}).get("base", {}).get("model") or recipe.get("train", {}).get("base_model") or ""
     )
     task = results.get("task") or {}
-    kind = "text-scoring" if task.get("name") == "score" else "text-classification"
+    pipeline = str((results.get("profile") or {}).get("pipeline") or "text-classification")
+    kind = "text-scoring" if task.get("name") == "score" else pipeline
     name = str(recipe.get("name") or "model")
     front: dict[str, Any] = {
         **({"language": languages} if languages else {}),
         "library_name": "transformers",
-        "pipeline_tag": "text-classification",
+        "pipeline_tag": pipeline,
         **({"base_model": base} if re.fullmatch(r"[\w.-]+/[\w.-]+", base) else {}),
         "tags": ["metier", kind, *(["multi-label"] if task.get("multi_label") else [])],
     }
     metrics = _metrics(results)
     if metrics:
         dataset = {"name": f"{name} (test split)", "type": name, "split": "test"}
-        result = {"task": {"type": "text-classification"}, "dataset": dataset, "metrics": metrics}
+        result = {"task": {"type": pipeline}, "dataset": dataset, "metrics": metrics}
         front["model-index"] = [{"name": name, "results": [result]}]
     return front
 
@@ -96,13 +97,13 @@ def _verdict(facts: Mapping[str, Any], words: Words) -> tuple[str, str]:
 def _use(facts: Mapping[str, Any], words: Words) -> tuple[str, str]:
     results = facts["results"]
     task = results.get("task") or {}
-    kind = "score" if task.get("name") == "score" else "multi" if task.get("multi_label") else "classify"
+    kind = str((results.get("profile") or {}).get("kind") or task.get("name"))
     description = (facts.get("recipe") or {}).get("description") or words("not_provided")
     missing = words("not_provided")
     classes = words.count((results.get("data") or {}).get("classes"))
     return words("card.use"), (
         f"{_inline(description)}\n\n"
-        f"- {words('card.use_task')}: {words(f'card.task.{kind}', n=classes)}\n"
+        f"- {words('card.use_task')}: {words.known('card.task', kind, kind).format(n=classes)}\n"
         f"- {words('card.use_out')}: {missing}\n- {words('card.use_people')}: {missing}\n"
         f"- {words('card.license')}: {missing}\n- {words('card.contact')}: {missing}"
     )

@@ -15,8 +15,20 @@ from metier.report import charts
 from metier.report.opening import how, listed
 from metier.report.words import PERCENT, Words
 
-METRICS = ("accuracy", "micro_f1", "macro_f1", "mcc", "ece", "mae", "rmse", "spearman")
-MODELS = ("tuned", "base", "zero_shot", "tfidf", "majority", "mean")
+METRICS = (
+    "accuracy",
+    "entity_f1",
+    "entity_precision",
+    "entity_recall",
+    "micro_f1",
+    "macro_f1",
+    "mcc",
+    "ece",
+    "mae",
+    "rmse",
+    "spearman",
+)
+MODELS = ("tuned", "base", "zero_shot", "linear_tagger", "dictionary", "tfidf", "majority", "mean")
 LETTERED = 20  # classes up to which the heat map carries names and counts
 CONFUSIONS = 10
 FIRST_CLASSES = 24  # rows of the class table that stand open; the rest opens on demand (and in print)
@@ -29,6 +41,7 @@ def evidence(facts: Mapping[str, Any], words: Words, show_texts: bool) -> dict[s
     """Everything of the evidence section, ready to be laid out."""
     results = facts["results"]
     tuned = results["models"].get("tuned", {})
+    marked = any(row.get("marks") for row in facts.get("cases", ()))
     return {
         "scores": scores(results, words),
         "comparisons": comparisons(results, words),
@@ -36,7 +49,10 @@ def evidence(facts: Mapping[str, Any], words: Words, show_texts: bool) -> dict[s
         "confusion": confusion(tuned, words),
         "reliability": reliability(tuned, words),
         "cases": {kind: cases(facts, kind, words, show_texts) for kind in ("broken", "mended")},
-        "severity": words("cases.sure" if results["primary"] in PERCENT else "cases.error"),
+        "severity": words(
+            "cases.wrong_spans" if marked else "cases.sure" if results["primary"] in PERCENT else "cases.error"
+        ),
+        "marked": words("cases.marks") if marked and show_texts else "",
     }
 
 

@@ -10,10 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from metier.report import charts
+from metier.report import charts, marks
 from metier.report.words import LOWER, PERCENT, Words
 
-OPPONENTS = ("base", "zero_shot", "tfidf", "majority", "mean")  # the order in which people ask
+OPPONENTS = (
+    "base",
+    "zero_shot",
+    "linear_tagger",
+    "dictionary",
+    "tfidf",
+    "majority",
+    "mean",
+)  # the order in which people ask
 SMALL_TEST = 200  # below it a 95 % interval of an accuracy of 0.9 is wider than +-4 points (normal approximation)
 FAR = 6.0  # an opponent so many times further off than the nearest is drawn as an arrow, or it would flatten the rest
 CRITERION = {"yes": "yes", "no": "no"}
@@ -175,10 +183,11 @@ def listed(
             "id": row.get("id", ""),
             "source": row.get("source", ""),
             "text": cut(str(row.get("text") or ""), characters) if show_texts else None,
+            "pieces": marks.pieces(str(row["text"]), row["marks"], characters)
+            if show_texts and row.get("marks")
+            else None,
             "length": words("cases.length", n=words.count(len(str(row.get("text") or "")))),
-            "gold": answer(row.get("gold"), words),
-            "base": answer(row.get("base"), words),
-            "tuned": answer(row.get("tuned"), words),
+            **{name: _given(row, name, words, show_texts) for name in ("gold", "base", "tuned")},
             "severity": severity(row, facts, words),
         }
         for row in rows[:most]
@@ -187,9 +196,18 @@ def listed(
     return {"rows": shown, "of": words("cases.listed", shown=words.count(len(shown)), total=words.count(total))}
 
 
+def _given(row: Mapping[str, Any], name: str, words: Words, show_texts: bool) -> str:
+    """One model's answer; spans quote the text, so only their types are shown where it is hidden."""
+    if row.get("marks") and not show_texts:
+        return marks.types_only(row["marks"], name) or words("none")
+    return answer(row.get(name), words)
+
+
 def severity(row: Mapping[str, Any], facts: Mapping[str, Any], words: Words) -> str:
     """How sure the tuned model was, or how large its error is."""
     value = row.get("severity")
+    if row.get("marks"):
+        return words.count(value)
     if facts["results"]["primary"] in PERCENT:
         return words.percent(value, 0)
     return words.plain(value)

@@ -17,7 +17,9 @@ from typing import Any
 import yaml
 
 LANGUAGES = ("en", "zh")
-PERCENT = {"accuracy", "macro_f1", "micro_f1", "ece", "precision", "recall", "f1"}  # shown as %, differences as points
+# Shown as %, differences as points.
+PERCENT = {"accuracy", "macro_f1", "micro_f1", "ece", "precision", "recall", "f1", "entity_f1", "entity_precision",
+           "entity_recall"}  # fmt: skip
 LOWER = {"mae", "rmse", "ece"}  # lower is better
 MINUS = "\u2212"
 

@@ -15,13 +15,21 @@ class TaskConfig(Section):
     """What the model is asked to do. In a recipe `task: classify` is short for `task: {name: classify}`."""
 
     name: str = "classify"
-    """Name behind the door `task`: classify or score."""
+    """Name behind the door `task`: classify, score, tag or relate."""
     multi_label: bool = False
     """classify: any number of labels a text; the label column then holds several, see `label_separator`."""
     label_separator: str = "|"
     """classify, multi_label: what separates labels within one cell (JSON lists are recognised too)."""
     class_weights: Literal["none", "balanced"] = "none"
     """classify: `balanced` weights the loss by inverse frequency (n / (classes * n_class)), for rare classes."""
+    pair: bool = False
+    """classify, score: each example is two texts, a document and a short one about it (a hypothesis, a question), read
+    together. The short one is the role `pair` of the data, or the second text of a known shape of pairs."""
+    sub_tokens: Literal["first", "mean"] = "first"
+    """tag: what answers for a word of several tokens: its first token, or the mean over them. `first` is
+    what BERT's paper does; the two were not measured against each other here."""
+    markers: tuple[str, str, str, str] = ("<<", ">>", "[[", "]]")
+    """relate: what stands before and after the first marked stretch of a text, and before and after the second."""
     label_names: dict[str, str] = Field(default_factory=dict)
     """classify: label -> words for it, used by the zero-shot comparison and the report; default: the label itself."""
 

@@ -29,11 +29,12 @@ from metier.train.config import TrainConfig
 
 @dataclass(frozen=True)
 class Split:
-    """Model inputs (windows or features), tokens of each, and targets (n, ...)."""
+    """Model inputs (items or features), tokens of each, rows of logits of each, and a target tensor of each."""
 
     inputs: Sequence[Any]
     lengths: Sequence[int]
-    targets: torch.Tensor
+    counts: Sequence[int]
+    targets: Sequence[torch.Tensor]
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -53,7 +54,7 @@ class Rates:
 class Job:
     """What stays the same during one training run."""
 
-    module: nn.Module  # inputs -> logits (B, outputs) float32
+    module: nn.Module  # inputs (B) -> logits (R, outputs) float32, counts[b] rows for input b
     task: Any
     train: Split
     validation: Split | None
@@ -102,7 +103,6 @@ def fit(job: Job, folder: Path, console: Console) -> dict[str, Any]:
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _linear(job.total, config.warmup))
     model, optimizer = accelerator.prepare(module, optimizer)
     progress, best = _resume(folder, module, optimizer, schedule, console)
-    targets = train.targets.to(accelerator.device)
     clock = saved = time.monotonic()
     with console.progress("training", job.total, "steps") as meter:
         meter.advance(progress.step)
@@ -113,7 +113,9 @@ def fit(job: Job, folder: Path, console: Console) -> dict[str, Any]:
                 if progress.step >= job.total:
                     break
                 for part, weight in _parts(batch, train.lengths, config.max_batch_tokens, accelerator):
-                    losses = task.loss(model([train.inputs[i] for i in part]), targets[part], config.label_smoothing)
+                    logits = model([train.inputs[i] for i in part])
+                    counts, targets = [train.counts[i] for i in part], [train.targets[i] for i in part]
+                    losses = task.loss(logits, counts, targets, config.label_smoothing)
                     accelerator.backward(losses.sum() * (weight / plan.mean_examples))
                     progress.loss_sum += losses.sum().item()
                 if not math.isfinite(progress.loss_sum):
@@ -141,20 +143,21 @@ def fit(job: Job, folder: Path, console: Console) -> dict[str, Any]:
 
 @torch.no_grad()
 def predict(
-    model: nn.Module, inputs: Sequence[Any], lengths: Sequence[int], limit: int, meter: Any = None
-) -> torch.Tensor:
-    """Logits (n, outputs) float32 on the CPU, in the order of `inputs`; batches of at most `limit` tokens."""
+    model: nn.Module, inputs: Sequence[Any], lengths: Sequence[int], counts: Sequence[int], limit: int,
+    meter: Any = None,
+) -> torch.Tensor:  # fmt: skip
+    """Logits (R, outputs) float32 on the CPU, in the order of `inputs`; batches of at most `limit` tokens."""
     was_training = model.training
     model.eval()
-    rows: list[torch.Tensor | None] = [None] * len(inputs)
+    rows: list[torch.Tensor] = [torch.zeros(0)] * len(inputs)
     for batch in inference_batches(lengths, limit):
         logits = model([inputs[i] for i in batch]).float().cpu()
-        for row, index in enumerate(batch):
-            rows[index] = logits[row]
+        for index, piece in zip(batch, logits.split([counts[i] for i in batch]), strict=True):
+            rows[index] = piece
         if meter is not None:
             meter.advance(len(batch))
     model.train(was_training)
-    return torch.stack([row for row in rows if row is not None]) if rows else torch.zeros(0, 0)
+    return torch.cat(rows) if rows else torch.zeros(0, 0)
 
 
 def make_accelerator(config: TrainConfig) -> Any:
@@ -213,7 +216,7 @@ def make_optimizer(module: nn.Module, config: TrainConfig, rates: Rates) -> torc
 
 def is_head(name: str) -> bool:
     """Whether a parameter belongs to the classification head (freshly drawn, not from the base)."""
-    return any(part in ("classifier", "score", "classification_head") for part in name.split("."))
+    return any(part in ("classifier", "score", "classification_head", "qa_outputs") for part in name.split("."))
 
 
 def reuse_memory() -> None:
@@ -246,10 +249,10 @@ def _end_of_epoch(
             "train_loss": progress.loss_sum / max(1.0, len(job.train) * share)}  # fmt: skip
     validation = job.validation
     if validation is not None and len(validation):
-        logits = predict(model, validation.inputs, validation.lengths, job.config.max_batch_tokens)
-        targets = validation.targets.cpu()
-        loss = job.task.loss(logits, targets, 0.0).mean().item()
-        metric = job.task.monitor(logits, targets)
+        counts, targets = validation.counts, validation.targets
+        logits = predict(model, validation.inputs, validation.lengths, counts, job.config.max_batch_tokens)
+        loss = job.task.loss(logits, counts, targets, 0.0).mean().item()
+        metric = job.task.monitor(logits, counts, targets)
         line |= {"validation_loss": loss, "validation_metric": metric}
         if (metric, -loss) > (progress.best, -progress.best_loss):
             progress.best, progress.best_loss, progress.best_epoch, progress.waiting = metric, loss, done, 0

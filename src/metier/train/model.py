@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from metier.console import Console
 from metier.errors import UserError
 from metier.registry import lookup
@@ -28,7 +30,7 @@ FILE = "metier.json"
 
 @dataclass(frozen=True)
 class TunedModel:
-    """A loaded model: texts in, predictions out."""
+    """A loaded model: texts, or rows of examples, in; predictions out."""
 
     module: Any
     task: Any
@@ -37,15 +39,19 @@ class TunedModel:
     limit: int
     bf16: bool
 
-    def predict(self, texts: Sequence[str], console: Console | None = None) -> tuple[Decoded, Encoded]:
-        """Predictions for the texts, and how they were cut into windows (what was left out is counted there)."""
+    def predict(self, asked: Sequence[str] | pa.Table, console: Console | None = None) -> tuple[Decoded, Encoded]:
+        """Predictions for texts, and how they were cut into windows (what was left out is counted there).
+
+        asked: texts, or a table with the columns of the input (`text`, and `pair` where the task has one).
+        """
         console = console or Console(quiet=True)
-        encoded = self.encoder.encode(texts, console)
-        with console.progress("predicting", len(texts), "texts") as meter:
-            return self.task.decode(self.logits(encoded, meter)), encoded
+        table = asked if isinstance(asked, pa.Table) else pa.table({"text": pa.array(asked, pa.string())})
+        encoded = self.task.encode(self.encoder, table, console)
+        with console.progress("predicting", table.num_rows, "texts") as meter:
+            return self.task.decode(self.logits(encoded, meter), encoded), encoded
 
     def logits(self, encoded: Encoded, meter: Any = None) -> Any:
-        """(n, outputs) float32 as a NumPy array."""
+        """(R, outputs) float32 as a NumPy array, the rows of one text after those of the other."""
         import torch
 
         from metier.train.loop import predict
@@ -53,7 +59,8 @@ class TunedModel:
         device = next(self.module.parameters()).device.type
         with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=self.bf16):
             inputs, lengths = self.method.inputs(self.module, encoded, self.limit, None)
-            return predict(self.module, inputs, lengths, self.limit, meter).numpy()
+            counts = self.method.counts(encoded, self.task)
+            return predict(self.module, inputs, lengths, counts, self.limit, meter).numpy()
 
 
 def save(folder: Path, module: Any, method: Any, tokenizer: Any, facts: dict[str, Any]) -> None:

@@ -1,9 +1,11 @@
-"""A base model with a classification head, fed with batches that hold no padding where the model allows it.
+"""A base model with a head, fed with batches that hold no padding where the model allows it.
 
-Purpose: run a backbone over flattened rows and a head over its hidden states. Two kinds of head: `own`, the parts of
-the model's `AutoModelForSequenceClassification` class, saved in its layout so that plain Transformers loads them; and
-`mean`, a linear layer over the mean of all token states, for bases that were trained so (a point more accurate on
-Banking77 with MiniLM; see docs/decisions), saved as `head.safetensors` beside a standard backbone.
+Purpose: run a backbone over flattened rows and a head over its hidden states. Heads by name (`pooling`): `own`,
+`tokens` and `answers` are the parts of the model's `AutoModelForSequenceClassification`, `...TokenClassification` and
+`...QuestionAnswering` class, saved in its layout so that plain Transformers loads them; `mean` is a linear layer over
+the mean of all token states, for bases that were trained so (a point more accurate on Banking77 with MiniLM; see
+docs/decisions), and `spans` one over the means of three parts side by side; both are saved as `head.safetensors`
+beside a standard backbone.
 Whether a model can be flattened is not guessed from its name: its outputs for a few sequences are computed both ways
 in float32 and must agree; otherwise every batch is padded (the model's own forward), which is slower, never wrong.
 Trade-off: one small numerical test at each load. Not covered: models that AutoModel does not know.
@@ -12,7 +14,7 @@ Trade-off: one small numerical test at each load. Not covered: models that AutoM
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,51 +24,101 @@ from torch import nn
 from metier.errors import UserError
 from metier.train import attention
 from metier.train.bases import Base
+from metier.train.encoding import Item
+from metier.train.heads import gather_parts, head_of, mean_states, token_head_of
 
-Windows = Sequence[Sequence[Sequence[int]]]  # text -> windows -> token ids
 Rows = Sequence[Sequence[int]]  # windows -> token ids
-Head = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]  # hidden (N, C), first, last -> (n, outputs)
+# The class of Transformers that holds base and head; the words for what it is, for messages.
+MODELS = {
+    "mean": ("AutoModel", "text encoder"),
+    "spans": ("AutoModel", "text encoder"),
+    "own": ("AutoModelForSequenceClassification", "text classifier"),
+    "tokens": ("AutoModelForTokenClassification", "tagger of tokens"),
+    "answers": ("AutoModelForQuestionAnswering", "finder of answers"),
+}
+BY_TOKEN = ("tokens", "answers")
+SPANS = 3  # parts of a text whose states stand side by side under the head `spans`
 
 VOCABULARIES = ("tokenizer.json", "vocab*", "*.model", "*.spm", "*.tiktoken", "tekken.json")
 AGREEMENT = 1e-3  # largest difference of logits between the flat and the padded way in float32
 
 
 class Network(nn.Module):
-    """Logits (texts, outputs) for a batch of texts given as token windows; a text's windows are averaged."""
+    """Rows of logits (R, outputs), float32, for a batch of items, in their order.
 
-    def __init__(self, model: nn.Module, pad: int, outputs: int, pooling: str, dropout: float = 0.0) -> None:
+    rows: `texts`, one row an item, the mean over its windows; `windows`, one a window; `parts`, one a part of a window,
+    the mean over the part's tokens.
+    """
+
+    def __init__(
+        self, model: nn.Module, pad: int, outputs: int, pooling: str, rows: str = "texts", dropout: float = 0.0
+    ) -> None:
         super().__init__()
-        self.model, self.pad, self.pooling = model, pad, pooling
+        self.model, self.pad, self.pooling, self.rows = model, pad, pooling, rows
         self.drawn: tuple[str, ...] = ()  # modules that the base has no weights for, drawn from the seed
         self.offset: int | None = None  # where positions start in a flat row; None: the model runs padded
-        width = self.config.get_text_config().hidden_size
-        self.dropout = nn.Dropout(dropout) if pooling == "mean" else None
-        self.classifier = nn.Linear(width, outputs) if pooling == "mean" else None
+        own = pooling in ("mean", "spans")  # a head of ours on a bare backbone
+        self.dropout = nn.Dropout(dropout) if own else None
+        self.classifier = nn.Linear(self.features, outputs) if own else None
 
     @property
     def flat(self) -> bool:
         return self.offset is not None
 
-    def forward(self, texts: Windows) -> torch.Tensor:
-        windows = [window for text in texts for window in text]
-        order = sorted(range(len(windows)), key=lambda index: len(windows[index]))
-        logits = self._logits([windows[index] for index in order])
-        owners = [owner for owner, text in enumerate(texts) for _ in text]
+    @property
+    def width(self) -> int:
+        """Size of a hidden state."""
+        return int(self.config.get_text_config().hidden_size)
+
+    @property
+    def features(self) -> int:
+        """Size of what the head sees of a row."""
+        return self.width * (SPANS if self.pooling == "spans" else 1)
+
+    def forward(self, items: Sequence[Item]) -> torch.Tensor:
+        if self.pooling == "spans":
+            assert self.classifier is not None and self.dropout is not None
+            return self.classifier(self.dropout(self.part_states(items).reshape(len(items), -1))).float()
+        windows, types, order, back = _sorted(items)
+        if self.rows == "parts":
+            logits, lengths = self._token_logits(windows, types)
+            return self.parts_of(items, logits, lengths, order).float()
+        logits = self._logits(windows, types)
+        if self.rows == "windows":
+            return logits[torch.tensor(back, device=logits.device)].float()
+        owners = [owner for owner, item in enumerate(items) for _ in item.windows]
         owner = torch.tensor([owners[index] for index in order], device=logits.device)
-        counts = torch.tensor([len(text) for text in texts], device=logits.device, dtype=torch.float32)
-        sums = torch.zeros(len(texts), logits.shape[1], device=logits.device)
+        counts = torch.tensor([len(item.windows) for item in items], device=logits.device, dtype=torch.float32)
+        sums = torch.zeros(len(items), logits.shape[1], device=logits.device)
         return sums.index_add(0, owner, logits.float()) / counts[:, None]
 
-    def hidden(self, rows: Rows) -> tuple[torch.Tensor, list[int]]:
+    def hidden(self, rows: Rows, types: Rows = ()) -> tuple[torch.Tensor, list[int]]:
         """Last hidden states (N, C) of the backbone, the rows end to end, and their lengths."""
         lengths = [len(row) for row in rows]
         if self.flat:
-            return self._states(rows), lengths
-        ids, mask = self._pad(rows)
+            return self._states(rows, types), lengths
         body = self._backbone()
         if getattr(self.config, "is_encoder_decoder", False):
             body = body.get_encoder()
-        return body(input_ids=ids, attention_mask=mask).last_hidden_state[mask.bool()], lengths
+        inputs = self._pad(rows, types)
+        return body(**inputs).last_hidden_state[inputs["attention_mask"].bool()], lengths
+
+    def part_states(self, items: Sequence[Item]) -> torch.Tensor:
+        """Hidden states (R, C) of the items' parts, each the mean over its tokens; for a head on a frozen base."""
+        windows, types, order, _ = _sorted(items)
+        states, lengths = self.hidden(windows, types)
+        return self.parts_of(items, states.float(), lengths, order)
+
+    @staticmethod
+    def parts_of(
+        items: Sequence[Item], rows: torch.Tensor, lengths: Sequence[int], order: Sequence[int]
+    ) -> torch.Tensor:
+        """(R, X): rows (N, X) of tokens, windows in `order` -> the items' parts, in the items' order."""
+        starts, at = [0] * len(order), 0
+        for index, length in zip(order, lengths, strict=True):
+            starts[index] = at
+            at += length
+        return gather_parts(rows, starts, [window for item in items for window in item.parts])
 
     def find_way(self) -> None:
         """Test numerically whether flat rows give the padded model's outputs, and with which position offset."""
@@ -79,12 +131,12 @@ class Network(nn.Module):
         was_training = self.training
         self.eval()
         with torch.no_grad():
-            expected = self._logits(probe).float()
+            expected = self._probe(probe)
             for offset in (0, (getattr(self.config, "pad_token_id", None) or 0) + 1):
                 try:
                     self._plain().set_attn_implementation(attention.NAME)
                     self.offset = offset
-                    found = self._logits(probe).float()
+                    found = self._probe(probe)
                 except (RuntimeError, IndexError, TypeError, ValueError, AttributeError, KeyError):
                     continue
                 if torch.allclose(found, expected, atol=AGREEMENT, rtol=AGREEMENT):
@@ -94,37 +146,58 @@ class Network(nn.Module):
                 self._plain().set_attn_implementation("sdpa" if self._plain()._supports_sdpa else "eager")
         self.train(was_training)
 
-    def _logits(self, rows: Rows) -> torch.Tensor:
+    def _probe(self, rows: Rows) -> torch.Tensor:
+        return (self._token_logits(rows)[0] if self.pooling in BY_TOKEN else self._logits(rows)).float()
+
+    def _logits(self, rows: Rows, types: Rows = ()) -> torch.Tensor:
         """(n, outputs) of single windows."""
+        if self.pooling == "spans":  # only asked while the way is found: the states themselves
+            states, lengths = self.hidden(rows, types)
+            return mean_states(states, lengths)
         if self.classifier is not None and self.dropout is not None:
-            states, lengths = self.hidden(rows)
+            states, lengths = self.hidden(rows, types)
             return self.classifier(self.dropout(mean_states(states, lengths)))
         if not self.flat:
-            ids, mask = self._pad(rows)
-            return self._plain()(input_ids=ids, attention_mask=mask).logits
-        states = self._states(rows)
+            return self._plain()(**self._pad(rows, types)).logits
+        states = self._states(rows, types)
         lengths_ = torch.tensor([len(row) for row in rows], device=states.device)
         ends = lengths_.cumsum(0)
         return head_of(self._plain())(states, ends - lengths_, ends - 1)
 
-    def _states(self, rows: Rows) -> torch.Tensor:
+    def _token_logits(self, rows: Rows, types: Rows = ()) -> tuple[torch.Tensor, list[int]]:
+        """(N, outputs) of all tokens, the rows end to end, and the rows' lengths."""
+        lengths = [len(row) for row in rows]
+        if self.flat:
+            return token_head_of(self._plain())(self._states(rows, types)), lengths
+        inputs = self._pad(rows, types)
+        answer, mask = self._plain()(**inputs), inputs["attention_mask"].bool()
+        if self.pooling == "answers":
+            return torch.stack([answer.start_logits[mask], answer.end_logits[mask]], dim=1), lengths
+        return answer.logits[mask], lengths
+
+    def _states(self, rows: Rows, types: Rows = ()) -> torch.Tensor:
         """Hidden states (N, C) of flat rows."""
         assert self.offset is not None
         backbone, device = self._backbone(), next(self.parameters()).device
         ids = torch.tensor([[token for row in rows for token in row]], device=device)
         positions = torch.cat([torch.arange(len(row)) + self.offset for row in rows])[None].to(device)
-        extra = {"use_cache": False} if hasattr(self.config, "use_cache") else {}
+        extra: dict[str, Any] = {"use_cache": False} if hasattr(self.config, "use_cache") else {}
+        if types:
+            extra["token_type_ids"] = torch.tensor([[kind for row in types for kind in row]], device=device)
         with attention.layout([len(row) for row in rows], device):
             return backbone(input_ids=ids, position_ids=positions, **extra).last_hidden_state[0]
 
-    def _pad(self, rows: Rows) -> tuple[torch.Tensor, torch.Tensor]:
-        device = next(self.parameters()).device
-        ids = torch.full((len(rows), max(map(len, rows))), self.pad)
-        mask = torch.zeros_like(ids)
+    def _pad(self, rows: Rows, types: Rows = ()) -> dict[str, torch.Tensor]:
+        device, longest = next(self.parameters()).device, max(map(len, rows))
+        ids = torch.full((len(rows), longest), self.pad)
+        mask, kinds = torch.zeros_like(ids), torch.zeros_like(ids)
         for index, row in enumerate(rows):
             ids[index, : len(row)] = torch.tensor(row)
             mask[index, : len(row)] = 1
-        return ids.to(device), mask.to(device)
+            if types:
+                kinds[index, : len(row)] = torch.tensor(types[index])
+        inputs = {"input_ids": ids, "attention_mask": mask} | ({"token_type_ids": kinds} if types else {})
+        return {name: value.to(device) for name, value in inputs.items()}
 
     def _plain(self) -> Any:
         """The Transformers model without PEFT's wrapper (adapters stay active in its layers)."""
@@ -133,7 +206,7 @@ class Network(nn.Module):
 
     def _backbone(self) -> Any:
         plain = self._plain()
-        return plain if self.pooling == "mean" else plain.base_model
+        return plain if self.pooling in ("mean", "spans") else plain.base_model
 
     @property
     def config(self) -> Any:
@@ -141,51 +214,34 @@ class Network(nn.Module):
         return self._plain().config
 
 
-def mean_states(states: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
-    """States (N, C) of rows end to end -> their means (n, C), summed in float32."""
-    owner = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths)).to(states.device)
-    sums = torch.zeros(len(lengths), states.shape[1], device=states.device).index_add(0, owner, states.float())
-    return sums / torch.tensor(lengths, device=states.device)[:, None]
-
-
-def head_of(model: Any) -> Head:
-    """The model's own head as a function of hidden states and sequence ends, found by its parts.
-
-    ValueError for a head of another build (the caller then pads).
-    """
-    body = model.base_model
-    if hasattr(model, "score"):  # decoders: the last token decides
-        return lambda states, first, last: model.score(states[last])
-    if hasattr(model, "pre_classifier"):  # DistilBERT
-        return lambda states, first, last: model.classifier(
-            model.dropout(torch.relu(model.pre_classifier(states[first])))
-        )
-    if getattr(body, "pooler", None) is not None and hasattr(model, "dropout"):  # BERT, ALBERT-like
-        return lambda states, first, last: model.classifier(model.dropout(body.pooler(states[first][:, None])))
-    if hasattr(getattr(model, "classifier", None), "out_proj"):  # RoBERTa, ELECTRA
-        return lambda states, first, last: model.classifier(states[first][:, None])
-    if getattr(model.config, "classifier_pooling", "") == "cls" and hasattr(model, "head"):  # ModernBERT
-        return lambda states, first, last: model.classifier(model.drop(model.head(states[first])))
-    raise ValueError(f"unknown head: {type(model).__name__}")
+def _sorted(items: Sequence[Item]) -> tuple[Rows, Rows, list[int], list[int]]:
+    """All windows by length, so that neighbours are equally long: ids, types, their old places, and the way back."""
+    windows = [window for item in items for window in item.windows]
+    types = [kinds for item in items for kinds in item.types]
+    order = sorted(range(len(windows)), key=lambda index: len(windows[index]))
+    back = sorted(range(len(windows)), key=order.__getitem__)
+    return [windows[i] for i in order], [types[i] for i in order] if types else [], order, back
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What is put on a base: width of the logits, Transformers' problem type, pooling (own or mean), dropout."""
+    """What is put on a base: width of the logits, Transformers' problem type, head's name, dropout, what a row is."""
 
     outputs: int
     problem_type: str
     pooling: str
     dropout: float | None = None
+    rows: str = "texts"
 
 
 def load(base: Base, shape: Shape, seed: int, labels: tuple[dict[int, str], dict[str, int]] = ({}, {})) -> Network:
     """Base weights (float32) under a new head, drawn from the seed."""
-    from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
+    import transformers
 
     attention.install()
-    config = _loaded(AutoConfig, base)
-    config.num_labels, config.problem_type = shape.outputs, shape.problem_type
+    name, kind = MODELS[shape.pooling]
+    config = _loaded(transformers.AutoConfig, base, kind)
+    config.num_labels, config.problem_type = shape.outputs, shape.problem_type or None
     if labels[0]:
         config.id2label, config.label2id = labels
     head_dropout = set_dropout(config, shape.dropout)
@@ -193,25 +249,25 @@ def load(base: Base, shape: Shape, seed: int, labels: tuple[dict[int, str], dict
     if getattr(config, "pad_token_id", None) is None:
         config.pad_token_id = pad
     torch.manual_seed(seed)
-    kind = AutoModel if shape.pooling == "mean" else AutoModelForSequenceClassification
-    model, report = _loaded(kind, base, config=config, dtype=torch.float32, output_loading_info=True)
-    network = Network(model, pad, shape.outputs, shape.pooling, head_dropout)
+    loader = getattr(transformers, name)
+    model, report = _loaded(loader, base, kind, config=config, dtype=torch.float32, output_loading_info=True)
+    network = Network(model, pad, shape.outputs, shape.pooling, shape.rows, head_dropout)
     network.drawn = tuple(sorted({key.rpartition(".")[0] for key in report["missing_keys"]}))
     network.find_way()
     return network
 
 
-def _loaded(kind: Any, base: Base, **settings: Any) -> Any:
+def _loaded(loader: Any, base: Base, kind: str, **settings: Any) -> Any:
     """`from_pretrained` from the disk alone, never with code of the model's own; UserError when it does not load."""
     from safetensors import SafetensorError
 
     try:
-        return kind.from_pretrained(base.path, local_files_only=True, trust_remote_code=False, **settings)
+        return loader.from_pretrained(base.path, local_files_only=True, trust_remote_code=False, **settings)
     except (ValueError, OSError, RuntimeError, KeyError, ImportError, SafetensorError) as error:
         why = (str(error) or repr(error)).splitlines()[0]
         raise UserError(
-            f"the base '{base.name}' cannot be loaded as a text classifier: {why}",
-            str(base.path), "choose a base that AutoModelForSequenceClassification knows; code of a model is never run",
+            f"the base '{base.name}' cannot be loaded as a {kind}: {why}",
+            str(base.path), f"choose a base that {loader.__name__} knows; code of a model is never run",
         ) from error  # fmt: skip
 
 

@@ -24,9 +24,15 @@ from metier.tables import read, write_json
 from metier.train import bases
 from metier.train.config import TaskConfig, TrainConfig
 from metier.train.encoding import Encoded, Encoder, limit
-from metier.train.tasks.base import strings
 from metier.train.threads import choose_waiting
 
+# What a task counts while it encodes, for people.
+NOTES = {
+    "unread_units": "words of the training texts are not read (cut, or dropped by the tokenizer)",
+    "overlapping_spans": "spans overlap a longer one and are not learned: a word has one tag",
+    "far_apart": "texts are too long for both marked stretches; where one is left out, all that is read stands for it",
+    "inexact_spans": "spans begin or end within a word and are learned as far as the word reaches",
+}
 MIN_STEPS = 40  # optimizer steps in an epoch that a small set should still have
 
 
@@ -46,7 +52,8 @@ def train(
     task = lookup("task", task_config.name).from_training(task_config, parts["train"])
     method = lookup("method", config.method)
     base = bases.resolve(config.base_model, config.revision, near)
-    shape = Shape(task.outputs, task.problem_type, pooling_of(base, config.pooling), config.dropout)
+    pooling = task.pooling(pooling_of(base, config.pooling))
+    shape = Shape(task.outputs, task.problem_type, pooling, config.dropout, task.rows)
     network = load(base, shape, seed, task.label_maps())
     tokenizer = load_tokenizer(base)
     encoding: dict[str, Any] = {
@@ -55,19 +62,24 @@ def train(
     }  # fmt: skip
     encoder = Encoder(tokenizer, **encoding)
     start = time.monotonic()
-    encoded = {name: encoder.encode(strings(part["text"]), console) for name, part in parts.items()}
+    encoded = {name: task.encode(encoder, part, console) for name, part in parts.items()}
     console.say(f"  base {base.model}: {_count(network):,} parameters, method {config.method}, "
                 + ("no padding" if network.flat else "padded batches (this model cannot be flattened)"))  # fmt: skip
-    _tell_losses(encoded["train"], encoder, console)
     module = method.wrap(network, config, task.outputs)
     rates = resolve(config, method, _count(network), len(encoded["train"]))
     accelerator = loop.make_accelerator(config)
     module.to(accelerator.device)
     network.to(accelerator.device)
     splits = _splits(parts, encoded, task, method, module, config, accelerator, console)
+    _tell_losses(encoded["train"], encoder, console)
     preparation = round(time.monotonic() - start, 3)
     job = loop.Job(module, task, splits["train"], splits["validation"], config, rates, seed)
     figures = loop.fit(job, out / "state", console)
+    held = splits["validation"]
+    if task.rows == "windows" and held is not None:
+        with accelerator.autocast():
+            logits = loop.predict(module, held.inputs, held.lengths, held.counts, config.max_batch_tokens)
+        task.settle(logits, held.counts, held.targets)
     module.to("cpu")
     facts = {
         "task": task_config.model_dump(mode="json"), "task_state": task.state(), "method": config.method,
@@ -89,7 +101,7 @@ def train(
         "examples": {name: part.num_rows for name, part in parts.items()}, "max_length": encoding["max_length"],
         "learning_rate": rates.learning_rate, "head_learning_rate": rates.head_learning_rate,
         "batch_size": rates.batch_size, "planned_epochs": rates.epochs, "seed": seed,
-        **{name: losses[name] for name in ("windowed", "windows", "cut", "cut_tokens")},
+        **{name: losses[name] for name in ("windowed", "windows", "cut", "cut_tokens")}, **encoded["train"].notes,
     }  # fmt: skip
     _tell_result(summary, console)
     return summary
@@ -135,7 +147,8 @@ def _splits(
             continue
         with console.progress(f"preparing {name}", part.num_rows, "texts") as meter, accelerator.autocast():
             inputs, lengths = method.inputs(module, encoded[name], config.max_batch_tokens, meter)
-        splits[name] = Split(inputs, lengths, task.targets(part))
+        counts = method.counts(encoded[name], task)
+        splits[name] = Split(inputs, lengths, counts, task.targets(part, encoded[name]))
     return splits
 
 
@@ -148,6 +161,9 @@ def _tell_losses(encoded: Encoded, encoder: Encoder, console: Console) -> None:
         console.say(f"  {encoded.windowed:,} texts are longer than {encoder.max_length} tokens and are read in windows")
     if encoded.cut:
         console.warn(f"{encoded.cut:,} texts were cut ({encoded.cut_tokens:,} tokens left out); see train.long_text")
+    for name, text in NOTES.items():
+        if encoded.notes.get(name):
+            console.warn(f"{encoded.notes[name]:,} {text}")
 
 
 def _tell_result(summary: dict[str, Any], console: Console) -> None:

@@ -1,16 +1,21 @@
 """The floors: cheap models found by name behind the door `floor`."""
 
 from metier.evaluate.config import EvaluateConfig
-from metier.evaluate.floors import constant, tfidf
+from metier.evaluate.floors import constant, dictionary, linear_tagger, tfidf
 from metier.evaluate.floors.base import Floor, FloorData, FloorPrediction
 from metier.train.config import TaskConfig
+from metier.train.tasks import profile
 
-__all__ = ["Floor", "FloorData", "FloorPrediction", "constant", "floor_names", "model_names", "tfidf"]
+__all__ = ["Floor", "FloorData", "FloorPrediction", "constant", "dictionary", "floor_names", "linear_tagger",
+           "model_names", "tfidf"]  # fmt: skip
 
 
 def floor_names(config: EvaluateConfig, task: TaskConfig) -> list[str]:
-    """The floors of this run: `majority` (which the default names) and `mean` stand for each other by task."""
-    constant = "mean" if task.name == "score" else "majority"
+    """The floors of this run: the task's own for `auto`; `majority` and `mean` stand for each other by task."""
+    told = profile(task)
+    if config.floors == "auto":
+        return list(told.floors)
+    constant = "mean" if told.answer == "value" else "majority"
     wanted = [constant if name in ("majority", "mean") else name for name in config.floors]
     return list(dict.fromkeys(wanted))
 
@@ -18,6 +23,6 @@ def floor_names(config: EvaluateConfig, task: TaskConfig) -> list[str]:
 def model_names(config: EvaluateConfig, task: TaskConfig) -> list[str]:
     """Every model that will be compared, the tuned one first; known before anything is trained."""
     base = ["base"] if config.base else []
-    if config.base and task.name == "classify" and not task.multi_label:
+    if config.base and profile(task).zero_shot:
         base.append("zero_shot")
     return ["tuned", *base, *floor_names(config, task)]

@@ -8,16 +8,24 @@ from dataclasses import dataclass
 import numpy as np
 
 from metier.train.config import TaskConfig
+from metier.train.tasks.base import Span
 
 
 @dataclass(frozen=True)
 class FloorData:
-    """The training split. One of labels, label_lists, values is filled, as the task asks. classes: sorted labels."""
+    """The training split. One of labels, label_lists, values, spans is filled, as the task asks.
+
+    classes: sorted labels, or types of spans."""
 
     texts: Sequence[str]
     labels: Sequence[str] | None = None
     label_lists: Sequence[Sequence[str]] | None = None
     values: Sequence[float] | None = None
+    spans: Sequence[Sequence[Span]] | None = None
+    pairs: Sequence[str] | None = None
+    """The short text of each training example, where the task has pairs."""
+    asked_pairs: Sequence[str] | None = None
+    """Likewise of the test texts."""
     classes: tuple[str, ...] = ()
 
 
@@ -31,6 +39,7 @@ class FloorPrediction:
     labels: list[str] | None = None
     label_lists: list[list[str]] | None = None
     values: np.ndarray | None = None
+    spans: list[list[Span]] | None = None
     scores: np.ndarray | None = None
     how: str = ""
 

@@ -9,6 +9,7 @@ probabilities by a softmax whose temperature is fitted on a fifth of the trainin
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from metier.errors import need
 from metier.evaluate.floors.base import FloorData, FloorPrediction
 from metier.registry import register
 from metier.train.config import TaskConfig
+from metier.train.tasks.bio import units
 
 CALIBRATE_ITEMS = 20_000  # beyond so many training texts the second fit costs minutes and is left out
 COEFFICIENTS = 40_000_000  # classes times features, at most: 320 MB of float64
@@ -37,6 +39,9 @@ def tfidf(train: FloorData, test_texts: list[str], task: TaskConfig, seed: int) 
         known, new, name = np.zeros((len(texts), 1)), np.zeros((len(test_texts), 1)), "empty texts"
     else:
         new = features.transform(test_texts)
+    if train.pairs is not None and train.asked_pairs is not None:
+        known, new = _with_pairs(train, test_texts, known, new, COEFFICIENTS // outputs)
+        name += ", of both texts and of what they share"
     if train.values is not None:
         ridge = need("sklearn.linear_model", "evaluate").Ridge(alpha=1.0, random_state=seed)
         return FloorPrediction(values=np.asarray(ridge.fit(known, np.asarray(train.values)).predict(new)),
@@ -79,6 +84,31 @@ def _several(train: FloorData, known: Any, new: Any, name: str, seed: int) -> Fl
     note = "calibrated on a fifth of the training split" if calibrate else "not calibrated"
     return FloorPrediction(label_lists=lists, scores=scores,
                            how=f"TF-IDF of {name}, one linear SVM for each label; confidences {note}")  # fmt: skip
+
+
+def _with_pairs(train: FloorData, test_texts: list[str], known: Any, new: Any, most: int) -> tuple[Any, Any]:
+    """Features of the documents beside those of the short texts and two figures of how much the two share."""
+    sparse = need("scipy.sparse", "evaluate")
+    pairs, asked = list(train.pairs or ()), list(train.asked_pairs or ())
+    features, _ = _features(pairs, most)
+    short = features.fit_transform(pairs)
+    shared = [[_shared(text, pair) for text, pair in zip(texts, others, strict=True)]
+              for texts, others in ((train.texts, pairs), (test_texts, asked))]  # fmt: skip
+    return (sparse.hstack([known, short, np.array(shared[0])]).tocsr(),
+            sparse.hstack([new, features.transform(asked), np.array(shared[1])]).tocsr())  # fmt: skip
+
+
+def _shared(text: str, pair: str) -> tuple[float, float]:
+    """Share of the short text's words that stand in the document, and in the one sentence that holds most of them."""
+    places = units(pair)
+    wanted = {pair[start:end].casefold() for start, end in places if pair[start:end].isalnum()}
+    if not wanted:
+        return 0.0, 0.0
+    sentences = [{word.casefold() for word in re.findall(r"[\u3400-\u9fff]|\w+", one)}
+                 for one in re.split(r"[.!?;。！？；\n]+", text)]  # fmt: skip
+    everywhere = set().union(*sentences)
+    best = max((len(wanted & one) for one in sentences), default=0)
+    return len(wanted & everywhere) / len(wanted), best / len(wanted)
 
 
 def _features(texts: Sequence[str], most: int) -> tuple[Any, str]:

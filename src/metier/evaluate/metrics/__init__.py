@@ -1,6 +1,6 @@
 """The metrics, one file a family, found by name behind the door `metric`."""
 
-from metier.evaluate.metrics import classify, score
-from metier.evaluate.metrics.base import PRIMARY, Metric, for_kind, metric, value
+from metier.evaluate.metrics import classify, score, spans
+from metier.evaluate.metrics.base import Metric, for_kind, metric, value
 
-__all__ = ["PRIMARY", "Metric", "classify", "for_kind", "metric", "score", "value"]
+__all__ = ["Metric", "classify", "for_kind", "metric", "score", "spans", "value"]

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metier.evaluate.items import CLASSIFY, MULTI_LABEL, SCORE, Array, Items
+from metier.evaluate.items import Array, Items
 from metier.registry import lookup, names, register
 
 Weighted = Callable[[Array], Array]  # weights (B, n) -> values (B,)
-PRIMARY = {CLASSIFY: "accuracy", MULTI_LABEL: "macro_f1", SCORE: "mae"}
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Metric:
     name: str
     over: Callable[[Items], Weighted]
     kinds: tuple[str, ...]
-    """The kinds of Items it belongs to: classify, multi_label, score."""
+    """The kinds of Items it belongs to: classify, multi_label, score, spans."""
     better: str
     """higher or lower."""
     title: str
@@ -61,10 +60,10 @@ def metric(
     return put
 
 
-def for_kind(kind: str) -> list[Metric]:
+def for_kind(kind: str, primary: str = "") -> list[Metric]:
     """Every metric that belongs to a kind of items, the primary one first, then by name."""
     found = [m for m in (lookup("metric", name) for name in names("metric")) if kind in m.kinds]
-    return sorted(found, key=lambda m: (m.name != PRIMARY.get(kind), m.name))
+    return sorted(found, key=lambda m: (m.name != primary, m.name))
 
 
 def value(chosen: Metric, items: Items) -> float | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from metier.evaluate.items import CLASSIFY, MULTI_LABEL, Array, Items, confidence, right
+from metier.evaluate.items import CLASSIFY, MULTI_LABEL, SPANS, Array, Items, confidence, right
 from metier.evaluate.metrics.base import Weighted, divide, mean_of, metric
 
 BINS = 10  # equal-mass bins: Nguyen & O'Connor 2015, "Posterior calibration and exploratory analysis for NLP models"
@@ -29,9 +29,11 @@ def accuracy(items: Items) -> Weighted:
     return mean_of(_right(items))
 
 
-@metric("macro_f1", BOTH, "higher", ("macro F1", "宏平均 F1"), (0.0, 1.0))
+@metric("macro_f1", (*BOTH, SPANS), "higher", ("macro F1", "宏平均 F1"), (0.0, 1.0))
 def macro_f1(items: Items) -> Weighted:
     """Mean F1 of the classes that occur among the gold labels or among the answers, each class counting the same.
+
+    spans: of the types of entities, a span being right when start, end and type are.
 
     F1 = 2 * right / (gold + answered). The classes are those of the items drawn: a class that a resample lacks
     altogether is left out of its mean. Equals `sklearn.metrics.f1_score(average="macro")` with its default labels.
@@ -122,9 +124,13 @@ def class_counts(items: Items) -> Any:
 
 
 def class_tables(items: Items) -> tuple[Any, Any, Any]:
-    """Sparse (n, K) of 0/1: right answers, gold items, answers of each class."""
+    """Sparse (n, K): right answers, gold items, answers of each class; 0/1, or numbers of spans."""
     from scipy import sparse
 
+    if items.kind == SPANS:
+        from metier.evaluate.metrics.spans import span_tables
+
+        return span_tables(items)
     if items.kind == MULTI_LABEL:
         gold, answered = (sparse.csr_matrix(table.astype(np.float64)) for table in (items.gold, items.predicted))
     else:

@@ -1,8 +1,10 @@
 """Frozen base: embeddings are computed once, then only a linear head is trained on them.
 
 Purpose: minutes become seconds, and with few examples a class it often beats full fine-tuning. The embedding of a
-text is the mean of its last hidden states (over all windows), scaled to length 1, as sentence encoders are trained.
-Trade-off: the base itself learns nothing. Saved are the head alone and the identity of the base.
+text is the mean of its last hidden states (over all windows), scaled to length 1, as sentence encoders are trained; a
+task that asks about parts of a text gets one embedding for each part, the mean over its tokens.
+Trade-off: the base itself learns nothing; the embeddings of all parts of all texts stay in memory (4 bytes times the
+width for each). Saved are the head alone and the identity of the base.
 """
 
 from __future__ import annotations
@@ -19,14 +21,15 @@ from metier.train.bases import Base
 from metier.train.batching import inference_batches
 from metier.train.config import TrainConfig
 from metier.train.encoding import Encoded
+from metier.train.heads import mean_states
 from metier.train.methods.full import HEAD
-from metier.train.network import Network, Shape, load, mean_states
+from metier.train.network import Network, Shape, load
 
 SCALE = 10.0  # embeddings of length 1 times this, so that the head's usual learning rates reach confident logits
 
 
 class FrozenHead(nn.Module):
-    """Embeddings (B, C) of length 1 -> logits (B, outputs)."""
+    """Embeddings of length 1, (r, C) for each example -> logits (R, outputs)."""
 
     def __init__(self, network: Network, width: int, outputs: int) -> None:
         super().__init__()
@@ -36,7 +39,7 @@ class FrozenHead(nn.Module):
         nn.init.zeros_(self.classifier.bias)
 
     def forward(self, rows: Sequence[torch.Tensor]) -> torch.Tensor:
-        features = torch.stack(list(rows)).to(self.classifier.weight.device)
+        features = torch.cat(list(rows)).to(self.classifier.weight.device)
         with torch.autocast(features.device.type, enabled=False):
             return self.classifier(features * SCALE)
 
@@ -47,9 +50,10 @@ def embed(network: Network, encoded: Encoded, limit: int, meter: Any = None) -> 
     network.eval()
     out: list[torch.Tensor | None] = [None] * len(encoded)
     for batch in inference_batches(encoded.lengths(), limit):
-        windows = [(text, window) for text in batch for window in encoded.windows[text]]
-        windows.sort(key=lambda item: len(item[1]))
-        states, lengths = network.hidden([window for _, window in windows])
+        windows = [(text, place) for text in batch for place in range(len(encoded.items[text].windows))]
+        windows.sort(key=lambda item: len(encoded.items[item[0]].windows[item[1]]))
+        types = [encoded.items[text].types[place] for text, place in windows if encoded.items[text].types]
+        states, lengths = network.hidden([encoded.items[text].windows[place] for text, place in windows], types)
         weighted = mean_states(states, lengths) * torch.tensor(lengths, device=states.device)[:, None]
         for (text, _), total in zip(windows, weighted.cpu(), strict=True):
             previous = out[text]
@@ -57,6 +61,20 @@ def embed(network: Network, encoded: Encoded, limit: int, meter: Any = None) -> 
         if meter is not None:
             meter.advance(len(batch))
     return nn.functional.normalize(torch.stack([row for row in out if row is not None]), dim=1)
+
+
+@torch.no_grad()
+def embed_parts(network: Network, encoded: Encoded, limit: int, meter: Any = None) -> list[torch.Tensor]:
+    """For each text the embeddings (r, C) float32 of its r parts, each of length 1."""
+    network.eval()
+    counts, out = encoded.counts("parts"), [torch.zeros(0)] * len(encoded)
+    for batch in inference_batches(encoded.lengths(), limit):
+        states = nn.functional.normalize(network.part_states([encoded.items[i] for i in batch]), dim=1).cpu()
+        for index, piece in zip(batch, states.split([counts[i] for i in batch]), strict=True):
+            out[index] = piece
+        if meter is not None:
+            meter.advance(len(batch))
+    return out
 
 
 @register("method", "frozen")
@@ -76,12 +94,23 @@ class Frozen:
         """The head alone; the base is kept at its side."""
         for parameter in network.parameters():
             parameter.requires_grad_(False)
-        return FrozenHead(network, network.model.config.get_text_config().hidden_size, outputs)  # type: ignore[operator,union-attr]
+        return FrozenHead(network, network.features, outputs)
 
     @staticmethod
     def inputs(module: FrozenHead, encoded: Encoded, limit: int, meter: Any) -> tuple[Sequence[Any], list[int]]:
-        features = embed(module.base[0], encoded, limit, meter)
-        return list(features), [1] * len(features)
+        network = module.base[0]
+        if network.rows == "parts" or network.pooling == "spans":
+            features = embed_parts(network, encoded, limit, meter)
+            if network.pooling == "spans":
+                features = [rows.reshape(1, -1) for rows in features]
+        else:
+            features = list(embed(network, encoded, limit, meter)[:, None])
+        return features, [max(1, len(rows)) for rows in features]
+
+    @staticmethod
+    def counts(encoded: Encoded, task: Any) -> list[int]:
+        """One row a text, or one a part: the windows of a text share its embedding."""
+        return encoded.counts(task.rows if task.rows == "parts" else "texts")
 
     @staticmethod
     def save(module: FrozenHead, folder: Path) -> None:

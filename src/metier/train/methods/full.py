@@ -18,7 +18,7 @@ SMALL = 50_000_000  # parameters; smaller encoders bear, and need, larger steps
 
 @register("method", "full")
 class Full:
-    """A method has these members: default epochs and batch_size, learning_rate, wrap, inputs, save, load.
+    """A method has these members: default epochs and batch_size, learning_rate, wrap, inputs, counts, save, load.
 
     See `frozen.py` for one whose inputs are not windows."""
 
@@ -41,8 +41,13 @@ class Full:
 
     @staticmethod
     def inputs(network: Network, encoded: Encoded, limit: int, meter: Any) -> tuple[Sequence[Any], list[int]]:
-        """What the module is fed: token windows and their lengths."""
-        return encoded.windows, encoded.lengths()
+        """What the module is fed: items and their lengths in tokens."""
+        return encoded.items, encoded.lengths()
+
+    @staticmethod
+    def counts(encoded: Encoded, task: Any) -> list[int]:
+        """Rows of logits that each text will give."""
+        return encoded.counts(task.rows)
 
     @staticmethod
     def save(module: Network, folder: Path) -> None:

@@ -23,6 +23,7 @@ class Lora:
     epochs = 10.0
     batch_size = 32
     inputs = staticmethod(Full.inputs)
+    counts = staticmethod(Full.counts)
 
     @staticmethod
     def learning_rate(parameters: int, batch_size: int) -> float:

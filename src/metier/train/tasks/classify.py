@@ -2,10 +2,14 @@
 
 Classes are those of the training split. `class_weights: balanced` weighs a class by n / (K * n_class), the formula of
 scikit-learn. Multi-label decisions are taken at probability 0.5.
+Pairs (`task.pair`): the short text stands in every window of the document. The logits of the windows are averaged in
+training; whether their mean or their maximum decides is chosen on the validation split afterwards, because a contract
+may say in one place what its other windows know nothing of.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +18,20 @@ import pyarrow as pa
 from metier.errors import UserError
 from metier.registry import register
 from metier.train.config import TaskConfig
-from metier.train.tasks.base import Decoded, positions, softmax, strings
+from metier.train.encoding import Encoded
+from metier.train.tasks.base import (
+    COMBINE,
+    TEXTS,
+    WINDOWS,
+    Decoded,
+    Profile,
+    combined,
+    positions,
+    short_texts,
+    softmax,
+    stacked,
+    strings,
+)
 
 THRESHOLD = 0.5
 
@@ -26,11 +43,22 @@ class Classify:
     def __init__(self, config: TaskConfig, state: dict[str, Any]) -> None:
         self.config, self.classes = config, list(state["classes"])
         self.weights = state.get("class_weights")
+        self.combine = str(state.get("combine", "mean"))
         self.outputs = len(self.classes)
+        self.rows = WINDOWS if config.pair else TEXTS
         self.problem_type = "multi_label_classification" if config.multi_label else "single_label_classification"
         self.monitor_name = (
             "micro-F1" if config.multi_label else "macro-F1" if config.class_weights == "balanced" else "accuracy"
         )
+
+    @staticmethod
+    def profile(config: TaskConfig) -> Profile:
+        if config.multi_label:
+            accept = ("macro_f1 > tfidf", "macro_f1 > base")
+            return Profile("labels", "multi_label", "macro_f1", ("majority", "tfidf"), accept, kinds_of_answer=1)
+        accept = ("accuracy > tfidf", "accuracy > base")
+        return Profile("label", "classify", "accuracy", ("majority", "tfidf"), accept, zero_shot=not config.pair,
+                       kinds_of_answer=2)  # fmt: skip
 
     @classmethod
     def from_training(cls, config: TaskConfig, train: pa.Table) -> Classify:
@@ -54,7 +82,14 @@ class Classify:
             ]
         return cls(config, {"classes": classes, "class_weights": weights})
 
-    def targets(self, examples: pa.Table) -> Any:
+    def pooling(self, wanted: str) -> str:
+        return wanted
+
+    def encode(self, encoder: Any, examples: pa.Table, console: Any = None) -> Encoded:
+        texts, pairs = strings(examples["text"]), short_texts(self.config, examples)
+        return encoder.encode(texts, console, pairs=pairs)  # type: ignore[no-any-return]
+
+    def targets(self, examples: pa.Table, encoded: Encoded | None = None) -> Any:
         """(n,) int64 with -100 for a label that training never saw, or (n, K) float32 for multi-label."""
         import torch
 
@@ -68,26 +103,39 @@ class Classify:
                     out[row, position] = 1.0
         return out
 
-    def loss(self, logits: Any, targets: Any, smoothing: float) -> Any:
+    def loss(self, logits: Any, counts: Sequence[int], targets: Any, smoothing: float) -> Any:
         import torch
 
         from metier.train.losses import binary_cross_entropy, cross_entropy
 
         weights = torch.tensor(self.weights, device=logits.device) if self.weights else None
+        targets, logits = stacked(targets).to(logits.device), combined(logits, counts, self.combine)
         if self.config.multi_label:
             return binary_cross_entropy(logits, targets, weights, smoothing)
         known = targets >= 0
         return cross_entropy(logits, targets.clamp(min=0), weights, smoothing) * known
 
-    def decode(self, logits: np.ndarray) -> Decoded:
+    def settle(self, logits: Any, counts: Sequence[int], targets: Any) -> None:
+        """Mean or maximum over the windows of a long document, whichever is right more often; the mean on a tie."""
+        figures = {}
+        for self.combine in COMBINE:
+            figures[self.combine] = self.monitor(logits, counts, targets)
+        self.combine = max(COMBINE, key=lambda how: (figures[how], how == "mean"))
+
+    def decode(self, logits: np.ndarray, encoded: Encoded | None = None) -> Decoded:
+        if encoded is not None and len(logits) != len(encoded):
+            import torch
+
+            logits = combined(torch.from_numpy(logits), encoded.counts(self.rows), self.combine).numpy()
         if self.config.multi_label:
             scores = 1 / (1 + np.exp(-logits.astype(np.float64)))
             lists = [[self.classes[k] for k in np.flatnonzero(row >= THRESHOLD)] for row in scores]
-            return Decoded([], lists, [], scores)
+            return Decoded(label_lists=lists, scores=scores)
         scores = softmax(logits)
-        return Decoded([self.classes[k] for k in scores.argmax(1)], [], [], scores)
+        return Decoded(labels=[self.classes[k] for k in scores.argmax(1)], scores=scores)
 
-    def monitor(self, logits: Any, targets: Any) -> float:
+    def monitor(self, logits: Any, counts: Sequence[int], targets: Any) -> float:
+        targets, logits = stacked(targets), combined(logits, counts, self.combine)
         if self.config.multi_label:
             predicted, gold = logits >= 0, targets > 0.5
             hits = (predicted & gold).sum().item()
@@ -105,4 +153,4 @@ class Classify:
         return dict(enumerate(self.classes)), {label: index for index, label in enumerate(self.classes)}
 
     def state(self) -> dict[str, Any]:
-        return {"classes": self.classes, "class_weights": self.weights}
+        return {"classes": self.classes, "class_weights": self.weights, "combine": self.combine}
