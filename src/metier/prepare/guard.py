@@ -40,10 +40,9 @@ PAIRS = 10_000  # sentences times sentences that are compared at most
 def difference(one: str, two: str) -> str:
     """What of weight differs between two near duplicates: "" if nothing does, else one word such as "number".
 
-    The kinds: number, date, negation, opposite, party, order. Symmetric: an alignment may fall out in two ways, so the
-    two texts are always compared in one order.
+    The kinds: number, date, negation, opposite, party, order. The order of the two texts does not matter.
     """
-    left, right = map(_text, sorted((one, two)))
+    left, right = map(_text, sorted((one, two)))  # of several shortest ways from one to the other one is taken
     if left.words == right.words:
         return ""
     found = _compare(left, right, [((0, len(left.words)), (0, len(right.words)))])
