@@ -18,8 +18,8 @@ import numpy as np
 from metier.train.tasks.base import Span
 
 OUTSIDE = 0
-_WIDE = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U000323af"
-_UNIT = re.compile(rf"[{_WIDE}]|(?:(?![{_WIDE}_])\w)+|[^\s]")
+WIDE = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U000323af"
+_UNIT = re.compile(rf"[{WIDE}]|(?:(?![{WIDE}_])\w)+|[^\s]")
 BATCH = 512  # texts of similar length whose sequences are found together
 
 
