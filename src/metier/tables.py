@@ -55,6 +55,11 @@ EXAMPLES = pa.schema(
         ("value", pa.float64()),  # score
         ("pair", pa.string()),  # the short text that is read with `text`, where the task has pairs
         ("spans", SPANS),  # tag: characters from start to end (exclusive) of `text`
+        ("answer", pa.string()),  # generate, chat: what is to be written
+        ("messages", pa.string()),  # chat, prefer: JSON, the turns up to the answer; `text` is what they say
+        ("tools", pa.string()),  # chat: JSON, "" where there are none
+        ("chosen", pa.string()),  # prefer: the better answer
+        ("rejected", pa.string()),  # prefer: the worse one
     ]
 )
 

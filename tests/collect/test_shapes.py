@@ -117,7 +117,7 @@ def test_other_columns_keep_their_roles_and_names() -> None:
     row = {"instruction": "i", "output": "o", "split": "dev", "patient_id": "p1", "fields": "mine", "source": "x"}
     piece = read(lines(row)).pieces[0]
     assert piece.group == "p1" and piece.metadata["split"] == "validation" and piece.metadata["source"] == "x"
-    assert piece.metadata["column:fields"] == "mine" and piece.metadata["fields"][0]["path"] == "prompt"
+    assert piece.metadata["column:fields"] == "mine" and piece.metadata["fields"][0]["path"] == "instruction"
 
 
 WRONG: list[tuple[str, dict[str, Any], str]] = [
@@ -197,7 +197,9 @@ def test_flat_questions_about_one_context_become_one_document() -> None:
 def test_transcripts_of_preferences_are_parted_at_the_last_answer() -> None:
     start = "\n\nHuman: hi\n\nAssistant: yes?\n\nHuman: pay\n\nAssistant:"
     piece = read(lines({"chosen": f"{start} I will", "rejected": f"{start} never"})).pieces[0]
-    assert [piece.metadata[name] for name in ("prompt", "chosen", "rejected")] == [start, "I will", "never"]
+    turns = [("user", "hi"), ("assistant", "yes?"), ("user", "pay")]
+    assert [(turn["role"], turn["content"]) for turn in piece.metadata["prompt"]] == turns
+    assert (piece.metadata["chosen"], piece.metadata["rejected"]) == ("I will", "never")
     chats = {"chosen": [*SHARE, {"from": "human", "value": "x"}, {"from": "gpt", "value": "a"}],
              "rejected": [*SHARE, {"from": "human", "value": "x"}, {"from": "gpt", "value": "b"}]}  # fmt: skip
     piece = read(lines(chats)).pieces[0]

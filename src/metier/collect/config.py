@@ -12,7 +12,7 @@ from metier.config import Section, execution
 from metier.errors import nearest
 
 PLACES = ("path", "sql", "web", "dataset")
-ROLES = ("text", "pair", "label", "value", "group", "time", "title", "language", "license", "split", "id")
+ROLES = ("text", "pair", "answer", "label", "value", "group", "time", "title", "language", "license", "split", "id")
 
 
 class SourceConfig(Section):
@@ -31,8 +31,8 @@ class SourceConfig(Section):
     """Force a reader by name; empty: chosen by content and extension."""
     columns: dict[str, str] = Field(default_factory=dict)
     """Tables: role -> column name, such as `{text: message, label: intent, group: customer_no}`. Roles: text, pair
-    (a short text that is read with it), label, value, group, time, title, language, license, split, id. Empty: guessed
-    from usual names, and the guess is told."""
+    (a short text that is read with it, or a question about it), answer (what is to be written), label, value, group,
+    time, title, language, license, split, id. Empty: guessed from usual names, and the guess is told."""
     encoding: str = ""
     """Text and tables: encoding such as `gb18030`; empty: detected."""
     delimiter: str = ""

@@ -9,6 +9,7 @@ Not covered: which shape a table has (`shapes.py`); entities and their spans (`s
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +23,7 @@ ROLE_NAMES = {"system": "system", "user": "user", "human": "user", "prompter": "
               "tool": "tool", "function": "tool", "observation": "tool", "functioncall": "assistant",
               "developer": "system", "用户": "user", "助手": "assistant", "系统": "system"}  # fmt: skip
 TRANSCRIPT = "\n\nAssistant:"  # transcripts of chosen and rejected answers share all up to the last of these
+_SPEAKER = re.compile(r"(?:^|\n\n)(Human|Assistant):")
 
 
 @dataclass
@@ -136,7 +138,7 @@ def _of_alpaca(cells: Row) -> list[Made]:
     metadata = {"prompt": prompt, "completion": output, "instruction": instruction, "input": given, "system": system,
                 "history": structure(cells.get("history"))}  # fmt: skip
     metadata = {key: value for key, value in metadata.items() if value not in ("", None, [])}
-    return _made([("system", system), ("prompt", prompt), ("completion", output)], metadata)
+    return _made([("system", system), ("instruction", instruction), ("input", given), ("completion", output)], metadata)
 
 
 def _of_two(first: str, second: str) -> Callable[[Row], list[Made]]:
@@ -162,6 +164,8 @@ def _of_preference(cells: Row) -> list[Made]:
         raise Misfit("rejected", "should have the form of 'chosen'")
     if "prompt" not in sides:
         sides = _split_prompt(sides["chosen"], sides["rejected"]) or sides
+    if isinstance(sides.get("prompt"), str):
+        sides["prompt"] = transcript(sides["prompt"]) or sides["prompt"]
     if sides["chosen"] == sides["rejected"]:
         raise Misfit("rejected", "is the same as 'chosen'")
     fields = [item for name, side in sides.items() for item in (
@@ -184,6 +188,16 @@ def _split_prompt(chosen: Any, rejected: Any) -> dict[str, Any] | None:
     if not shared:
         return None
     return {"prompt": chosen[:shared], "chosen": chosen[shared:], "rejected": rejected[shared:]}
+
+
+def transcript(text: str) -> list[dict[str, Any]] | None:
+    """The turns of "\n\nHuman: ...\n\nAssistant: ..."; an empty last answer, which is asked for, is left out."""
+    pieces = _SPEAKER.split(text)
+    if len(pieces) < 3 or pieces[0].strip():
+        return None
+    turns = [{"role": ROLE_NAMES[plain(who)], "content": said.strip()}
+             for who, said in zip(pieces[1::2], pieces[2::2], strict=True)]  # fmt: skip
+    return turns[:-1] if turns[-1] == {"role": "assistant", "content": ""} else turns
 
 
 def _of_pairs(cells: Row) -> list[Made]:

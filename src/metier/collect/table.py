@@ -293,9 +293,9 @@ def _others(row: Row, taken: set[str], frame: Frame, own: Mapping[str, Any]) -> 
 
 
 def _roles(row: Row, chosen: Mapping[str, str], metadata: dict[str, Any]) -> dict[str, str]:
-    """The roles that are columns of the documents table; label, value, split, id and pair go into `metadata`."""
+    """Roles that are columns of the documents table; label, value, split, id, pair and answer go into `metadata`."""
     found = {role: _value(row.cells, column) for role, column in chosen.items() if role != "text"}
-    for role in ("label", "split", "id", "pair"):
+    for role in ("label", "split", "id", "pair", "answer"):
         if not _missing(found.get(role)) and (shown := _name(found[role]).strip()):
             metadata[role] = roles.split_name(shown) or shown if role == "split" else shown
     if not _missing(found.get("value")):

@@ -7,14 +7,19 @@ Not covered: reading tables (`load.py`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 Array = np.ndarray
 CLASSIFY, MULTI_LABEL, SCORE, SPANS = "classify", "multi_label", "score", "spans"
+TEXT, BITS, PREFERENCE = "text", "bits", "preference"
+LABELLED = (CLASSIFY, MULTI_LABEL, SPANS)  # kinds that have classes
+WRITTEN = (TEXT, BITS, PREFERENCE)  # kinds whose answers, or what is learned, are texts
+# What a model of a written kind may give: its answers, whether each ended by itself, likelihoods, preferences.
+TEXTS, FINISHED, LIKELIHOODS, MARGINS = "texts", "finished", "bits", "margins"
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,11 @@ class Items:
           "multi_label": gold and predicted are (n, K) of bool.
           "score": gold and predicted are (n,) of float64.
           "spans": gold and predicted are (n,) of tuples of (start, end, code into `classes`), by place.
+          "text": gold and predicted are (n,) of str. "bits": gold are (n,) of str, predicted (n,) bits of each.
+          "preference": gold are (n,) of (chosen, rejected), predicted (n,) of bool: the chosen one is preferred.
+    more: by name, what a written kind holds beside its answers, each (n,): `texts` (as predicted), `finished` of bool,
+    `bits` of float64 with the `bytes` that they pay for, `margins` and `raw_margins`. A model that lacks a name lacks
+    the metrics that need it.
     probabilities: (n, T) of float32 or None, T <= K the classes known in training; they come first in `classes`, labels
     that only the test split has come after them, so a gold code >= T is a label that no model could have learned: every
     answer to it counts as wrong.
@@ -35,6 +45,7 @@ class Items:
     predicted: Array
     probabilities: Array | None = None
     classes: tuple[str, ...] = ()
+    more: Mapping[str, Array] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.gold)
@@ -42,6 +53,8 @@ class Items:
 
 def right(items: Items) -> Array:
     """(n,) of bool: the whole answer is right (all labels or spans of it, where there may be several)."""
+    if items.kind == PREFERENCE:
+        return np.asarray(items.predicted, dtype=bool)
     if items.kind == SPANS:
         return np.array([gold == found for gold, found in zip(items.gold, items.predicted, strict=True)], dtype=bool)
     equal = items.gold == items.predicted
@@ -54,7 +67,7 @@ def confidence(items: Items) -> Array | None:
     classify: (n,) the probability of the predicted label. multi_label: (n, T) of each decision, yes or no.
     """
     p = items.probabilities
-    if p is None or items.kind in (SCORE, SPANS):
+    if p is None or items.kind not in (CLASSIFY, MULTI_LABEL):
         return None
     if items.kind == MULTI_LABEL:
         return np.where(items.predicted[:, : p.shape[1]], p, 1 - p)
@@ -68,8 +81,9 @@ def stack(first: Items, second: Items) -> Items:
     both = None
     if first.probabilities is not None and second.probabilities is not None:
         both = np.concatenate([first.probabilities, second.probabilities])
+    more = {name: np.concatenate([first.more[name], second.more[name]]) for name in first.more if name in second.more}
     return replace(
-        first, gold=np.concatenate([first.gold, second.gold]), probabilities=both,
+        first, more=more, gold=np.concatenate([first.gold, second.gold]), probabilities=both,
         predicted=np.concatenate([first.predicted, second.predicted]),
     )  # fmt: skip
 

@@ -18,11 +18,14 @@ from metier.prepare.flow import TEST, Flow, Row, count
 from metier.registry import register
 
 REASON = "conflicting label"
+FREE = ("text", "bits")  # kinds of answers of which two may be right at once
 
 
 @register("operation", "conflicts")
 def conflicts(flow: Flow) -> str:
     """Fill `flow.conflicts`; reject by the policy (reason "conflicting label")."""
+    if flow.profile.kind in FREE:
+        return "answers in words may differ"
     policy = flow.config.dedup.conflicts
     clashing = {key: rows for key, rows in flow.by_key().items() if len({row.answer for row in rows}) > 1}
     for rows in clashing.values():

@@ -54,7 +54,7 @@ class Some(Sequence[str]):
         return len(self.rows)
 
     def __getitem__(self, index):  # type: ignore[no-untyped-def]
-        return self.rows[index].text
+        return self.rows[index].whole
 
 
 @register("operation", "decontaminate")
@@ -136,7 +136,7 @@ class _Both(Sequence[str]):
         return len(self.texts) + len(self.rows)
 
     def __getitem__(self, index):  # type: ignore[no-untyped-def]
-        return self.texts[index] if index < len(self.texts) else self.rows[index - len(self.texts)].text
+        return self.texts[index] if index < len(self.texts) else self.rows[index - len(self.texts)].whole
 
 
 def _list(flow: Flow, row: Row, kind: str, share: float, passage: str, other: Row | str) -> None:

@@ -28,6 +28,7 @@ from metier.registry import register
 from metier.tables import digest
 
 _WIDE = "[\u3000-\u30ff\u3400-\u9fff\uff00-\uffef]"
+_HAN = re.compile("[\u3400-\u9fff]")
 _BESIDE_WIDE = re.compile(f"(?<={_WIDE}) | (?={_WIDE})")
 
 
@@ -67,9 +68,10 @@ def find_duplicates(flow: Flow) -> str:
     parent = list(range(len(rows)))
     first: dict[str, int] = {}  # key -> its first row
     for index, row in enumerate(rows):
-        if row.pair or not row.key:  # as a rule the engine has made it, of the text alone
+        if row.pair or row.formed or not row.key:  # as a rule the engine has made it, of the text alone
             row.key = digest(fold(row.compared))
         join(parent, first.setdefault(row.key, index), index)
+    _tie(flow, parent)
     pairs, similarity = np.zeros((0, 2), np.int64), np.zeros(0)
     if flow.config.dedup.near:
         pairs, similarity = _near(flow, list(first.values()))
@@ -86,6 +88,32 @@ def find_duplicates(flow: Flow) -> str:
     flow.near = KeyPairs([row.key for row in rows], pairs, similarity)
     _list_duplicates(flow, first, pairs, similarity, len(pairs) - len(alike))
     return _note(flow)
+
+
+def question(row: Row) -> str:
+    """Digest of what a row asks, where answers are texts: the same question on both sides of a split is a leak,
+    whatever the answers; "" for other tasks."""
+    return digest("asked", fold(f"{row.pair}\n{row.text}")) if row.formed else ""
+
+
+def _tie(flow: Flow, parent: list[int]) -> None:
+    """Join the clusters of rows that ask the same, and of those with one and the same long answer.
+
+    An answer is long from the length on at which decontaminate calls a passage one, and no form.
+    """
+    formed = [(index, row) for index, row in enumerate(flow.rows) if row.formed]
+    first: dict[str, int] = {}
+    answers: dict[str, list[int]] = defaultdict(list)
+    settings = flow.config.decontaminate
+    for index, row in formed:
+        join(parent, first.setdefault(question(row), index), index)
+        answer = row.columns.get("answer", "")
+        if len(answer.split()) >= settings.words or len(_HAN.findall(answer)) >= settings.characters:
+            answers[digest(fold(answer))].append(index)
+    for same in answers.values():
+        if len(same) <= settings.common:
+            for index in same[1:]:
+                join(parent, same[0], index)
 
 
 def fold(text: str) -> str:

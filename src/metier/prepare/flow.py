@@ -31,14 +31,19 @@ TRAIN, VALIDATION, TEST = "train", "validation", "test"
 SPLITS = (TRAIN, VALIDATION, TEST)
 
 
+# Of the metadata: copies of what a row's columns hold once it is formed.
+COPIES = frozenset({"answer", "chosen", "completion", "fields", "history", "input", "instruction", "messages", "pair",
+                    "prompt", "question", "rejected", "system", "tools"})  # fmt: skip
+
+
 class Row:
     """A document on its way to being an example. Its text and metadata lie in `Texts` once it has been given a place.
 
     A million rows are in memory at once, so a row holds little: about 400 bytes with its strings.
     """
 
-    __slots__ = ("_ids", "_metadata", "_text", "cluster", "group", "id", "key", "label", "labels", "language", "pair",
-                 "place", "source", "spans", "split", "texts", "time", "value")  # fmt: skip
+    __slots__ = ("_ids", "_metadata", "_text", "cluster", "formed", "group", "id", "key", "label", "labels", "language",
+                 "pair", "place", "source", "spans", "split", "texts", "time", "value")  # fmt: skip
 
     def __init__(
         self, id: str, source: str, text: str | None = None, language: str = "", group: str = "",
@@ -51,6 +56,7 @@ class Row:
         self.value: float | None = None
         self.spans: list[dict[str, Any]] | None = None  # {"start", "end", "label"} into `text`
         self.pair = ""  # the short text that is read with `text`, where the task has pairs
+        self.formed = False  # `become` was called: there are `columns`, and `text` is what is asked
         self.key = ""  # digest of the folded text; equal for exact duplicates
         self.cluster = cluster  # id of the first row of the duplicate cluster
         self.split = split
@@ -81,6 +87,20 @@ class Row:
         found = json.loads(self.texts.metadata[self.place] or "{}")
         return found if isinstance(found, dict) else {}
 
+    def become(self, text: str, columns: dict[str, str]) -> None:
+        """Take the form of a task whose answers are texts; columns: of the examples, kept in the file with the text."""
+        metadata = {name: value for name, value in self.metadata.items() if name not in COPIES} | {"columns": columns}
+        self.key, self.formed = "", True
+        if self.texts is None:
+            self._text, self._metadata = text, metadata
+        else:
+            self.place = self.texts.append(text, json.dumps(metadata, ensure_ascii=False))
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """What `become` was given; {} for other tasks."""
+        return dict(self.metadata["columns"]) if self.formed else {}
+
     @property
     def document_ids(self) -> list[str]:
         """The document and the duplicates that were folded into it; the list may be extended."""
@@ -95,12 +115,25 @@ class Row:
 
     @property
     def compared(self) -> str:
-        """What must be equal, or nearly so, for two rows to be duplicates: both texts of a pair."""
+        """What must be equal, or nearly so, for two rows to be duplicates: both texts of a pair; with its answers, in
+        no order, where they are texts."""
+        if self.formed:
+            columns = self.columns
+            answers = sorted(filter(None, (columns.get("chosen"), columns.get("rejected")))) or [columns["answer"]]
+            return "\n".join(part for part in (self.pair, self.text, *answers) if part)
         return f"{self.pair}\n{self.text}" if self.pair else self.text
 
     @property
+    def whole(self) -> str:
+        """The text, with question and answer where these are texts too: what may leak into training."""
+        return self.compared if self.formed else self.text
+
+    @property
     def answer(self) -> str:
-        """Label, sorted labels or value as one string; equal strings mean that two rows agree."""
+        """Label, sorted labels, value or answer as one string; equal strings mean that two rows agree."""
+        if self.formed:
+            columns = self.columns
+            return columns.get("chosen") or columns["answer"]
         if self.labels is not None:
             return json.dumps(self.labels, ensure_ascii=False)
         if self.spans is not None:

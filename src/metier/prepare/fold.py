@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 
+from metier.prepare.conflicts import FREE
 from metier.prepare.flow import TEST, Flow, Row
 from metier.prepare.guard import difference
 from metier.registry import register
@@ -51,7 +52,7 @@ def _fold_exact(flow: Flow) -> int:
 
 
 def _remove_near(flow: Flow) -> str:
-    rows = flow.by_key()
+    rows, free = flow.by_key(), flow.profile.kind in FREE
     earlier: dict[str, list[str]] = defaultdict(list)
     for one, two, _ in flow.near:
         earlier[two].append(one)
@@ -62,9 +63,11 @@ def _remove_near(flow: Flow) -> str:
             continue
         others = (other for key in earlier[row.key] for other in rows.get(key, ()))
         for other in others:
-            if other.id in gone or _fixed(flow, other) or (other.answer, other.split) != (row.answer, row.split):
+            if other.id in gone or _fixed(flow, other) or other.split != row.split:
                 continue
-            if kind := difference(other.text, row.text):
+            if not free and other.answer != row.answer:
+                continue
+            if kind := difference(other.whole, row.whole):
                 apart[kind] += 1
             else:
                 gone[row.id] = other.id

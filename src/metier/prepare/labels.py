@@ -80,8 +80,10 @@ def _look_alikes(flow: Flow, counts: Counter[str]) -> None:
 
 
 def _values(flow: Flow) -> str:
+    if flow.profile.answer != "value":
+        return "no labels"
     values = {row.value for row in flow.rows}
-    if len(values) == 1 and flow.profile.answer == "value":
+    if len(values) == 1:
         raise UserError(
             f"every text has the same value, {next(iter(values))}", "prepare, step labels",
             "check the column with the role `value`; there is nothing to learn from a constant",

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+from metier.prepare.dedup import question
 from metier.prepare.flow import SPLITS, TEST, TRAIN, VALIDATION, Flow, Row, count
 from metier.registry import register
 
@@ -22,12 +23,14 @@ def leaks(flow: Flow) -> str:
     """Reject leaking rows of train and validation; warn of near duplicates and groups on both sides."""
     if not flow.official:
         return "our own split, nothing held out yet"
-    held: dict[str, set[str]] = {split: {row.key for row in flow.rows if row.split == split} for split in SPLITS}
+    held: dict[str, set[str]] = {split: set() for split in SPLITS}
+    for row in flow.rows:
+        held[row.split] |= _names(row)
 
     def leaves(row: Row) -> tuple[str, str] | None:
-        if row.split != TEST and row.key in held[TEST]:
+        if row.split != TEST and _names(row) & held[TEST]:
             return "in the test set", f"an equal text stands in the official test set, so it leaves {row.split}"
-        if row.split == TRAIN and row.key in held[VALIDATION]:
+        if row.split == TRAIN and _names(row) & held[VALIDATION]:
             return "in the validation set", "an equal text stands in the official validation set, so it leaves train"
         return None
 
@@ -44,6 +47,11 @@ def leaks(flow: Flow) -> str:
     notes += [f"{near:,} nearly equal (kept)"] if near else []
     notes += [f"{count(groups, 'group')} on both sides (kept)"] if groups else []
     return ", ".join(notes)
+
+
+def _names(row: Row) -> set[str]:
+    """What must not stand in two splits: the text, and the question where answers are texts."""
+    return {row.key, question(row)} - {""}
 
 
 def _near_across(flow: Flow) -> int:

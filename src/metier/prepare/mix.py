@@ -92,6 +92,7 @@ def _copy(row: Row, number: int) -> Row:
     copy = Row(f"{row.id}+{number}", row.source, None, row.language, row.group, None, row.cluster, row.split)
     copy.label, copy.labels, copy.value, copy.key = row.label, row.labels, row.value, row.key
     copy.texts, copy.place, copy.time = row.texts, row.place, row.time
+    copy.pair, copy.spans, copy.formed = row.pair, row.spans, row.formed
     copy.document_ids.clear()
     return copy
 

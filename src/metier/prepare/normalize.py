@@ -18,6 +18,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from metier.prepare import fields
 from metier.prepare.flow import count
 from metier.prepare.operation import Result, Settings, text_operation, with_texts
 from metier.tables import rejection
@@ -54,8 +55,14 @@ def _note(counts: dict[str, int]) -> str:
 def normalize(batch: pa.Table, settings: Settings, knowledge: None) -> Result:
     """Repair every text; reject the ones that hold nothing (reasons "empty", "too short")."""
     wanted = settings.config.normalize
-    before = batch["text"].to_pylist()
-    texts = [clean(text, wanted.repair, wanted.strip_markup) for text in before]
+    before, told = batch["text"].to_pylist(), batch["metadata"].to_pylist()
+
+    def repaired(text: str) -> str:
+        return clean(text, wanted.repair, wanted.strip_markup)
+
+    both = [fields.mapped(text, metadata, repaired) if fields.has_fields(metadata) else (repaired(text), metadata)
+            for text, metadata in zip(before, told, strict=True)]  # fmt: skip
+    texts = [text for text, _ in both]
     reasons = [_reason(text, settings.config.min_characters) for text in texts]
     rejected = [
         rejection(source, "prepare", why[0], why[1], id)
@@ -63,7 +70,11 @@ def normalize(batch: pa.Table, settings: Settings, knowledge: None) -> Result:
     ]  # fmt: skip
     counts = {"changed": sum(text != old.strip() for text, old in zip(texts, before, strict=True)),
               "removed": len(rejected)}  # fmt: skip
-    return Result(with_texts(batch, texts).filter(pa.array([why is None for why in reasons])), rejected, counts=counts)
+    new = with_texts(batch, texts)
+    if any(metadata is not old for (_, metadata), old in zip(both, told, strict=True)):
+        metadata = pa.array([metadata for _, metadata in both], pa.string())
+        new = new.set_column(new.schema.get_field_index("metadata"), "metadata", metadata)
+    return Result(new.filter(pa.array([why is None for why in reasons])), rejected, counts=counts)
 
 
 def _reason(text: str, least: int) -> tuple[str, str] | None:

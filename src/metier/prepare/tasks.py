@@ -1,8 +1,8 @@
-"""From documents to examples: read label, labels, value or spans out of each row's metadata.
+"""From documents to examples: read label, labels, value, spans or written answers out of each row's metadata.
 
 Purpose: what the collect stage found in the column with the role `label` or `value`, or as spans (see spans.py),
-becomes the thing to learn; which of them a task learns from stands in its profile. A cell that holds none is rejected
-and listed, never guessed.
+becomes the thing to learn (answers in words: `answers.py`); which of them a task learns from stands in its profile. A
+cell that holds none is rejected and listed, never guessed.
 Numbers: 3.5, 1e-3, ３．５ and −2 are read. "3,5" is read as 3.5 only if the whole column writes a comma and no point;
 "1,234" is read as 1234 only if the column proves that the comma groups thousands. A column that allows both readings
 is rejected with that reason rather than guessed at.
@@ -22,6 +22,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from metier.errors import UserError
+from metier.prepare import answers
 from metier.prepare.flow import Flow, Row, count
 from metier.prepare.normalize import MISSING, clean
 from metier.prepare.spans import read_spans
@@ -195,7 +196,9 @@ def _spans(flow: Flow) -> str:
 
 
 # The column of the examples that holds the answer -> what fills it.
-READERS: dict[str, Callable[[Flow], str]] = {"label": _classify, "labels": _classify, "value": _score, "spans": _spans}
+READERS: dict[str, Callable[[Flow], str]] = {
+    "label": _classify, "labels": _classify, "value": _score, "spans": _spans, **answers.READERS,
+}  # fmt: skip
 
 
 def _nothing(flow: Flow) -> None:
@@ -205,6 +208,8 @@ def _nothing(flow: Flow) -> None:
     role = {"labels": "label"}.get(answer, answer)
     if answer == "spans":
         _no_spans(flow)
+    if answer in answers.READERS:
+        _no_answers(flow)
     reasons = flow.reasons
     details = [entry["detail"] for entry in flow.rejected if entry["reason"] == "not a number"] if score else []
     detail = details[-1] if details else ""
@@ -213,6 +218,21 @@ def _nothing(flow: Flow) -> None:
         "prepare, step task: " + ", ".join(f"{number:,} × {reason}" for reason, number in reasons.most_common()),
         f"name the column, as in collect.sources.0.columns.{role}=NAME" + ("" if score else
         ", or set collect.sources.0.label_from=folder"),
+    )  # fmt: skip
+
+
+def _no_answers(flow: Flow) -> None:
+    details = [entry["detail"] for entry in flow.rejected]
+    wanted = {
+        "answer": "rows of a known shape (messages, instruction and output, prompt and completion, question and "
+        "answer), or name the columns, as in collect.sources.0.columns={text: NAME, answer: NAME}",
+        "chosen": "rows with `chosen` and `rejected`, and a `prompt` or a beginning that both share",
+        "text": "texts",
+    }[flow.profile.answer]
+    raise UserError(
+        "no document holds what this task learns from" + (f" ({details[-1]})" if details else ""),
+        "prepare, step task: " + ", ".join(f"{number:,} × {reason}" for reason, number in flow.reasons.most_common()),
+        f"bring {wanted}; `metier inspect FILE` tells what a file is taken for",
     )  # fmt: skip
 
 

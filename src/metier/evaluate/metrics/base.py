@@ -26,7 +26,7 @@ class Metric:
     name: str
     over: Callable[[Items], Weighted]
     kinds: tuple[str, ...]
-    """The kinds of Items it belongs to: classify, multi_label, score, spans."""
+    """The kinds of Items it belongs to: classify, multi_label, score, spans, text, bits, preference."""
     better: str
     """higher or lower."""
     title: str
@@ -46,6 +46,8 @@ class Metric:
     """How far above the truth the figure may lie on average; the interval's lower limit allows for it."""
     probabilities: bool = False
     """Needs probabilities; null for models that give none."""
+    needs: str = ""
+    """What of `Items.more` it needs; null for models that do not give it."""
 
 
 def metric(
@@ -69,6 +71,8 @@ def for_kind(kind: str, primary: str = "") -> list[Metric]:
 def value(chosen: Metric, items: Items) -> float | None:
     """The figure itself, or None where it does not exist."""
     if not len(items) or (chosen.probabilities and items.probabilities is None):
+        return None
+    if chosen.needs and chosen.needs not in items.more:
         return None
     result = float(chosen.over(items)(np.ones((1, len(items))))[0])
     return result if np.isfinite(result) else None

@@ -32,9 +32,11 @@ from metier.prepare.deidentify.replace import people
 from metier.prepare.deidentify.replace.days import Shift, shift_of
 from metier.prepare.deidentify.replace.surrogate import Surrogates
 from metier.prepare.deidentify.replace.text import Replacement, is_chinese, replace
+from metier.prepare.fields import KEY, moved
 from metier.prepare.operation import Result, Settings, with_texts
 
 ROLES = frozenset({"label", "labels", "value", "split"})  # of the metadata: what a model shall learn, left alone
+TURNS = ("messages", "prompt", "chosen", "rejected")  # lists of turns that `fields` point into
 _NAMES = pa.schema([("group", pa.string()), ("name", pa.string())])
 
 
@@ -132,13 +134,15 @@ class Worker:
         spans = self.find(text, more, own, group)
         surrogates = self._surrogates(row, text, spans)
         new, done = self._replace(text, language, spans, surrogates)
+        if self.config.names.repeat:  # who is named in the text may be named in the metadata without any cue
+            own = [*own, *known_people.patterns({text[s.start : s.end] for s in spans if s.kind == "person"})]
         source = self._place("source", row, own, surrogates, account)
         result = {
             "text": new,
             "source": source,
             "title": self._place("title", row, own, surrogates, account),
             "group": self._place("group", row, own, surrogates, account),
-            "metadata": self._metadata(row, own, surrogates, account),
+            "metadata": _with_fields(row, self._metadata(row, own, surrogates, account), done),
         }
         if group and self.config.place("group") == "keep":
             account.counts["deidentify:group kept"] += 1
@@ -291,6 +295,22 @@ class Worker:
                 for item in done
                 if item.policy != "keep"
             ]
+
+
+def _with_fields(row: dict[str, Any], metadata: str, done: Sequence[Replacement]) -> str:
+    """The new metadata with the places of the text's fields as they are now, and, where metadata are dropped, with
+    the roles of the turns: without them the fields could not be read."""
+    before = _fields(row)
+    if not isinstance(before.get(KEY), list):
+        return metadata
+    changes = [(item.start, item.end, item.after) for item in done if item.policy != "keep"]
+    told = {**json.loads(metadata or "{}"), KEY: moved(before[KEY], sorted(changes))}
+    for name in TURNS:
+        if isinstance(before.get(name), list) and name not in told:
+            told[name] = [{key: turn[key] for key in ("role", "loss") if key in turn} for turn in before[name]]
+    if "shape" in before:
+        told["shape"] = before["shape"]
+    return json.dumps(told, ensure_ascii=False)
 
 
 def _fields(row: dict[str, Any]) -> dict[str, Any]:

@@ -59,6 +59,8 @@ class Profile:
     """Criteria as examples, for messages and for a first recipe."""
     zero_shot: bool = False
     """The untouched base can answer by the names of the labels alone."""
+    conversation: bool = False
+    """The examples are conversations: `messages` up to the answer."""
     pipeline: str = "text-classification"
     """The Hub's name for the task, for the model card."""
     kinds_of_answer: int = 0
