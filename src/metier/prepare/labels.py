@@ -86,4 +86,4 @@ def _values(flow: Flow) -> str:
             f"every text has the same value, {next(iter(values))}", "prepare, step labels",
             "check the column with the role `value`; there is nothing to learn from a constant",
         )  # fmt: skip
-    return f"{len(values):,} different values"
+    return f"{len(values):,} different values" if flow.profile.answer == "value" else "the answers are no labels"
