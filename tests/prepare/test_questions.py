@@ -113,3 +113,24 @@ def test_answers_are_looked_up_near_to_where_they_stood() -> None:
     given = [{"text": "二十天", "start": 20}, {"text": "二十天", "start": 0}, {"text": "x", "start": -1}]
     found = _places(text, given)
     assert [text[a:b] for a, b in found] == ["二十天", "二十天"] and found[1] == (0, 3) and found[0][0] > 12
+
+
+def test_a_list_of_ids_is_the_official_test_set(tmp_path):
+    """Rows under keys, a text in its parts, and a register that is a JSON object (as PubMedQA is published)."""
+    rows = {str(n): {"CONTEXTS": [f"part{n}", f"rest{n} of it"], "QUESTION": f"Is it {n}?", "LONG_ANSWER": "Yes, so.",
+                     "final_decision": ["yes", "no"][n % 2]} for n in range(20)}  # fmt: skip
+    (tmp_path / "data.json").write_text(json.dumps(rows), encoding="utf-8")
+    (tmp_path / "test.json").write_text(json.dumps({"3": "no", "4": "yes", "99": "yes"}), encoding="utf-8")
+    columns = {"text": "CONTEXTS", "pair": "QUESTION", "label": "final_decision", "id": "key"}
+    config = CollectConfig.model_validate({
+        "sources": [{"path": "data.json", "columns": columns, "split": "train"}], "workers": 1,
+        "index": {"path": "test.json", "key": "key", "split": "test"}})  # fmt: skip
+    (tmp_path / "out").mkdir()
+    collect(config, find_inputs(config, tmp_path), tmp_path / "out", QUIET)
+    documents = read(tmp_path / "out" / "documents.parquet").to_pylist()
+    told = {row["text"]: json.loads(row["metadata"]) for row in documents}
+    assert told["part3\n\nrest3 of it"]["split"] == "test" and told["part5\n\nrest5 of it"]["split"] == "train"
+    assert sum(one["split"] == "test" for one in told.values()) == 2
+    assert told["part3\n\nrest3 of it"]["pair"] == "Is it 3?" and not any("Yes, so" in text for text in told)
+    (lost,) = read(tmp_path / "out" / "rejected.parquet").to_pylist()
+    assert lost["reason"] == "in register but not found" and "99" in lost["detail"]
