@@ -32,6 +32,7 @@ from metier.recipe import Recipe
 from metier.registry import lookup
 from metier.run import Context, default_context, find_recipe, run
 from metier.train.tasks import profile
+from metier.train.tasks.base import short_texts
 
 RESAMPLES = 2000
 
@@ -85,7 +86,7 @@ def floors(recipe: Recipe, context: Context) -> list[list[Any]]:
     table, told = tables.read(examples), profile(recipe.task)
     parts = {name: table.filter(pc.equal(table["split"], name)) for name in ("train", "test")}
     classes = lookup("task", recipe.task.name).from_training(recipe.task, parts["train"]).classes
-    data, rows = floor_data(parts["train"], recipe.task, classes), []
+    data, rows = floor_data(parts["train"], recipe.task, classes, short_texts(recipe.task, parts["test"])), []
     for name in floor_names(recipe.evaluate, recipe.task):
         start = time.monotonic()
         answer = lookup("floor", name)(data, parts["test"]["text"].to_pylist(), recipe.task, recipe.seed)

@@ -152,8 +152,8 @@ def test_no_work_is_left_as_a_note() -> None:
 PUBLIC = {
     "errors": {"UserError", "nearest", "need", "of_system"},
     "config": {"Section", "execution", "is_execution"},
-    "tables": {"DOCUMENTS", "EXAMPLES", "GROUP_BYTES", "GROUP_ROWS", "REJECTED", "SPANS", "Spool", "Writer", "digest",
-               "read", "rejection", "table", "write", "write_json"},
+    "tables": {"ANSWERS", "DOCUMENTS", "EXAMPLES", "GROUP_BYTES", "GROUP_ROWS", "REJECTED", "SPANS", "Spool", "Writer",
+               "digest", "read", "rejection", "table", "write", "write_json"},
     "registry": {"BUILTINS", "LAZY", "T", "lookup", "names", "plugin", "register", "where"},
     "console": {"Console", "Meter", "PLAIN_SECONDS", "quiet_libraries", "seconds"},
     "artifact": {"Artifact", "RECORD", "RECORDED", "Store", "canonical", "environment", "fingerprint", "hash_file"},
@@ -185,7 +185,7 @@ def test_public_names(name: str) -> None:
         ("DOCUMENTS", "id text source media_type language title group time license metadata"),
         (
             "EXAMPLES",
-            "id document_ids source language group cluster split text label labels value pair spans "
+            "id document_ids source language group cluster split text label labels value pair spans answers "
             "answer messages tools chosen rejected",
         ),
         ("REJECTED", "id source stage reason detail"),

@@ -21,14 +21,21 @@ from metier.console import Console
 from metier.errors import UserError
 from metier.recipe import Recipe
 from metier.tables import read, write
+from metier.train.tasks import profile
+from metier.train.tasks.extract import GIVEN
 
+_ASKED = ("pair", "question", "问题", "hypothesis")  # usual names of the column with the short text
 SUFFIXES = (".csv", ".jsonl", ".parquet")
 
 
 def predict_to(
-    name: str, texts: list[str], source: Path | None, output: Path | None, column: str | None = None
-) -> None:
-    """Predict for `texts` or for what `source` holds; print a table, or write `output`."""
+    name: str, texts: list[str], source: Path | None, output: Path | None, column: str | None = None,
+    question: str | None = None,
+) -> None:  # fmt: skip
+    """Predict for `texts` or for what `source` holds; print a table, or write `output`.
+
+    question: what is asked about every text without a question of its own, where the task reads two texts.
+    """
     if bool(texts) == bool(source):
         what = "texts and --input were both given" if texts else "there is nothing to predict"
         raise UserError(what, "command line", 'metier predict NAME "a text", or metier predict NAME --input file')
@@ -44,15 +51,21 @@ def predict_to(
     if source is not None:
         rejects = output.with_name(f"{output.stem}.rejected.csv") if output else None
         sources, texts, pairs = collect_texts(source, console, column, rejects, _recipe_of(name, folder))
-    texts = _repair(texts, folder)
+    collected, texts = texts, _repair(texts, folder)
     asked: dict[str, list[str]] = {"text": texts}
-    if getattr(model.task.config, "pair", False):
-        asked["pair"] = _repair(_short_texts(pairs), folder)
+    if profile(model.task.config).pair:
+        pairs = _short_texts([pair or question or "" for pair in pairs])
+        asked["pair"] = _repair(pairs, folder)
+    elif question:
+        raise UserError("this model reads one text, and a question was given", "--question", "leave it out")
     decoded, encoded = model.predict(pa.table(asked), console)
     if encoded.cut:
         console.warn(f"{encoded.cut} texts were cut ({encoded.cut_tokens} tokens left out)")
-    rows = _rows(sources, texts, decoded, list(getattr(model.task, "classes", [])))
-    if output is None and decoded.spans:
+    if profile(model.task.config).answer == "answers":
+        rows = _answer_rows(sources, pairs, collected, texts, decoded.spans)
+    else:
+        rows = _rows(sources, texts, decoded, list(getattr(model.task, "classes", [])))
+    if output is None and "spans" in rows[0]:
         for row in rows:  # for a person: the words and their type, not the places
             row["spans"] = "; ".join(f"{s['text']} ({s['label']}, {s['score']:.2f})" for s in json.loads(row["spans"]))
     if output is None:
@@ -103,8 +116,15 @@ def collect_texts(
             if rejects is not None:
                 _keep_rejected(Path(folder) / "rejected.parquet", rejects, console)
         table = read(Path(folder) / "documents.parquet", ["source", "text", "metadata"])
-    pairs = [str(json.loads(row or "{}").get("pair") or "") for row in table["metadata"].to_pylist()]
-    return table["source"].to_pylist(), table["text"].to_pylist(), pairs
+    rows: list[tuple[str, str, str]] = []
+    for name, text, told in zip(*(table[name].to_pylist() for name in table.column_names), strict=True):
+        metadata = json.loads(told or "{}")
+        asked = metadata.get("questions") if like is not None and profile(like.task).pair else None
+        for number, one in enumerate(asked or ()):
+            rows.append((f"{name}?{one.get('id') or number + 1}", text, one["question"]))
+        if not asked:
+            rows.append((name, text, str(metadata.get("pair") or "")))
+    return [row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows]
 
 
 def _short_texts(pairs: list[str]) -> list[str]:
@@ -113,7 +133,7 @@ def _short_texts(pairs: list[str]) -> list[str]:
     if missing:
         raise UserError(
             f"this model reads two texts together, and {missing} of {len(pairs)} rows have no second one",
-            "metier predict", "give a table with --input that has the columns `text` and `pair`",
+            "metier predict", "give a table with --input that has the columns `text` and `pair`, or use --question",
         )  # fmt: skip
     return pairs
 
@@ -121,10 +141,25 @@ def _short_texts(pairs: list[str]) -> list[str]:
 def _columns(source: Path, column: str | None, like: Recipe | None) -> dict[str, str]:
     """The mapping of a table: the text column, and the short text's where the recipe `like` reads pairs."""
     mapping = {"text": column} if column else {}
-    if like is not None and like.task.pair and source.suffix.lower() in _tables():
+    if like is not None and profile(like.task).pair and source.suffix.lower() in _tables():
         named = [one.columns["pair"] for one in like.collect.sources if "pair" in one.columns]
-        mapping["pair"] = (named or ["pair"])[0]
+        columns = _known_columns(source)
+        shown = [one for one in (*named, *_ASKED) if one in columns]
+        if shown:
+            mapping["pair"] = shown[0]
+            if "text" not in mapping and "context" in columns:
+                mapping["text"] = "context"
     return mapping
+
+
+def _known_columns(source: Path) -> list[str]:
+    """The columns of a table; none where it is none (reading it will say why)."""
+    from metier.collect.reading import Unreadable
+    from metier.collect.table import peek
+
+    with contextlib.suppress(Unreadable, UserError, OSError):
+        return list(peek(source).columns)
+    return []
 
 
 def _tables() -> set[str]:
@@ -201,6 +236,32 @@ def _rows(sources: list[str], texts: list[str], decoded: Any, classes: list[str]
                 {label: round(float(p), 6) for label, p in zip(classes, decoded.scores[index], strict=True)},
                 ensure_ascii=False,
             )
+        rows.append(row)
+    return rows
+
+
+def _answer_rows(
+    sources: list[str], questions: list[str], collected: list[str], texts: list[str], found: list[list[Any]]
+) -> list[dict[str, Any]]:
+    """A row for each question: the answer ("": none), how sure that is, and its characters in the text as collected.
+
+    texts: the repaired ones that the model read; an answer is looked up again in the text as it was. start and end are
+    -1 where there is no answer, or where repair changed its very words.
+    """
+    from metier.prepare.spans import locate
+
+    rows = []
+    for source, question, before, text, spans in zip(sources, questions, collected, texts, found, strict=True):
+        span = spans[0] if spans else None
+        row: dict[str, Any] = {"source": source, "question": question, "answer": "", "start": -1, "end": -1}
+        if span is not None and span.label == GIVEN:
+            words = text[span.start : span.end]
+            row["answer"] = words
+            if (place := locate(before, [(span.start, words)])[0]) is not None:
+                row |= {"answer": before[slice(*place)], "start": place[0], "end": place[1]}
+        given = bool(row["answer"])
+        sure = span.score if span is not None else 0.0
+        row["confidence"] = round(sure if given else 1 - sure, 6)
         rows.append(row)
     return rows
 

@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 GROUP_ROWS = 4096  # rows of a row group at most: a batch of short messages, a second or two of work
 GROUP_BYTES = 8 << 20  # bytes of text after which a row group ends: what a worker holds many times over
 SPANS = pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32()), ("label", pa.string())]))
+ANSWERS = pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32())]))
 
 DOCUMENTS = pa.schema(
     [
@@ -55,6 +56,7 @@ EXAMPLES = pa.schema(
         ("value", pa.float64()),  # score
         ("pair", pa.string()),  # the short text that is read with `text`, where the task has pairs
         ("spans", SPANS),  # tag: characters from start to end (exclusive) of `text`
+        ("answers", ANSWERS),  # extract: likewise, each a gold answer to the question in `pair`; empty: there is none
         ("answer", pa.string()),  # generate, chat: what is to be written
         ("messages", pa.string()),  # chat, prefer: JSON, the turns up to the answer; `text` is what they say
         ("tools", pa.string()),  # chat: JSON, "" where there are none

@@ -310,3 +310,17 @@ def test_real_preferences(stage: Any) -> None:
     assert (
         len(done.examples) > 350 and sum(len(row["document_ids"]) for row in done.examples) + len(done.rejected) == 400
     )
+
+
+def test_questions_about_one_document_are_a_row_each_and_stay_together(stage: Any) -> None:
+    rows = [{"context": f"The {s} rose by {i} % in the year.", "question": f"{word} about {s}?",
+             "answers": {"text": [f"{i} %"], "answer_start": [len(f"The {s} rose by ")]}}
+            for i, s in enumerate(SUBJECTS) for word in ("What", "How much")]  # fmt: skip
+    rows.append({"context": "Nothing.", "question": "Who?", "answers": {"text": [], "answer_start": []}})
+    done = stage(collected(*rows), task={"name": "generate"})
+    assert len(done.examples) == 24 and done.reasons() == {"no answer": 1}
+    assert all(len(splits) == 1 for splits in done.sides("text").values())
+    assert {(row["pair"], row["answer"]) for row in done.examples} >= {
+        ("What about fees?", "0 %"),
+        ("How much about cards?", "1 %"),
+    }

@@ -135,6 +135,10 @@ def test_a_mirror_that_is_not_there_says_how_to_get_the_data(
         ("healthcare/disease-mentions", "health/ncbi-disease", 7287, "6,881 spans of 1 type", 940),
         ("healthcare/chemicals-and-diseases", "health/bc5cdr", 13938, "28,787 spans of 2 types", 4797),
         ("healthcare/chemprot", "health/chemprot", 10065, "13 labels", 3469),
+        ("healthcare/pubmedqa", "health/pubmedqa", 1000, "3 labels", 500),
+        ("legal/contract-nli", "legal/contract-nli", 184, "3 labels", 2091),
+        ("general/cmrc2018-zh", "general/cmrc2018-zh", 1104, "4,211 questions about 1,103 groups", 3216),
+        ("general/cluener-zh", "deid/cluener-zh", 12091, "", 1343),
     ],
 )
 def test_recipes_of_other_tasks_are_read_from_the_mirror(
@@ -152,26 +156,36 @@ def test_recipes_of_other_tasks_are_read_from_the_mirror(
     assert any(step["step"] == "task" and step["note"].startswith(note) for step in summary["funnel"])
 
 
-@pytest.mark.parametrize("name", [name for name in shipped_names() if name.startswith("healthcare/")])
+@pytest.mark.parametrize(
+    "name",
+    [name for name in shipped_names() if name.split("/")[0] in ("healthcare", "legal", "general")],
+)
 def test_recipes_of_other_tasks_run_small(name: str, tiny_base: Path, work: Path) -> None:
     """The recipe with a random base and a few invented texts in place of its data, from end to end."""
     recipe, _ = find_recipe(name)
     texts = []
     for index in range(60):
         drug, split = f"{'abcdef'[index % 6]}card", "test" if index % 3 == 0 else "train"
+        text = f"take {drug} for my house {index}"
         if recipe.task.name == "tag":
             spans = [{"start": 5, "end": 10, "label": kind} for kind in (["Disease", "Chemical"][index % 2],)]
-            texts.append({"text": f"take {drug} for my house {index}", "spans": spans, "split": split})
+            texts.append({"text": text, "spans": spans, "split": split})
+        elif recipe.task.name == "extract":
+            answers = {"text": [drug], "answer_start": [5]}
+            texts.append({"context": text, "question": "what to take", "answers": answers, "split": split})
+        elif recipe.task.pair:
+            label = ["Contradiction", "Entailment"][index % 2]
+            texts.append({"text": text, "pair": f"take the {label.lower()}", "label": label, "split": split})
         else:
             label = ["INHIBITOR", "AGONIST"][index % 2]
             texts.append({"text": f"<< {drug} >> {label.lower()} [[ loan ]] {index}", "label": label, "split": split})
     Path("data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in texts), encoding="utf-8")
-    columns = {role: role for role in ("text", "label", "split") if role in texts[0]}
+    columns = {role: role for role in ("text", "pair", "label", "split") if role in texts[0]}
     small = recipe.model_dump(mode="json")
-    small["collect"] |= {"sources": [{"path": "data.jsonl", "columns": columns}], "workers": 1}
+    small["collect"] |= {"sources": [{"path": "data.jsonl", "columns": columns}], "index": None, "workers": 1}
     small["train"] |= {"base_model": str(tiny_base), "epochs": 2, "threads": 1}
     small["evaluate"] |= {"bootstrap": 200}
     done = run(parse(small), context_of(work, Console(quiet=True)))
     results = json.loads((done["evaluate"].path / "results.json").read_text(encoding="utf-8"))
-    assert results["data"]["test"] == 20 and len(results["models"]) == 4
+    assert results["data"]["test"] == 20 and len(results["models"]) == (3 if recipe.task.name == "extract" else 4)
     assert {reason["criterion"] for reason in results["verdict"]["reasons"]} == set(recipe.evaluate.accept)

@@ -93,11 +93,19 @@ class IndexConfig(Section):
     """A register that says more about files: a table with one row a file or mail message."""
 
     path: str = execution(...)
-    """The table (any format that the table reader reads); relative to the recipe file."""
+    """The table (any format that the table reader reads), relative to the recipe file; or `mirror:name`. A JSON object
+    of plain values is a table too, of the columns `key` and `value`."""
+    url: str = execution("")
+    """Where the file can be downloaded from when `path` does not exist; needs `sha256`."""
+    sha256: str = ""
+    """Expected SHA-256 of the file (hex); a different file is refused."""
     key: str
-    """Column that names the item: a path relative to its source folder, a file name, or a mail's Message-ID."""
-    columns: dict[str, str]
+    """Column that names the item: a path relative to its source folder, a file name, a mail's Message-ID, or the `id`
+    of a row of a table."""
+    columns: dict[str, str] = Field(default_factory=dict)
     """Role -> column name, such as `{label: intent, group: customer_no}`."""
+    split: Literal["", "train", "validation", "test"] = ""
+    """Put everything that the register names into one split (a list of the items of an official test set)."""
     encoding: str = ""
     """Encoding; empty: detected."""
 

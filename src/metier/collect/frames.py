@@ -204,7 +204,7 @@ def _records(whole: Any) -> Frame:
         if whole and all(isinstance(value, dict) for value in whole.values()):
             whole = [{"key": key, **value} for key, value in whole.items()]
         elif len(lists) == 1:
-            whole = lists[0]
+            whole = _judged(whole, lists[0])
     if not isinstance(whole, list) or not any(isinstance(item, dict) for item in whole):
         raise Unreadable("not a table", "the JSON holds no list of objects")
     rows = [
@@ -213,6 +213,14 @@ def _records(whole: Any) -> Frame:
         for number, item in enumerate(whole, 1)
     ]  # fmt: skip
     return Frame("json", ordered_names(row.cells for row in rows), rows)
+
+
+def _judged(whole: dict[str, Any], rows: list[Any]) -> list[Any]:
+    """Rows whose annotations name hypotheses that stand beside the list (ContractNLI): each gets them as `labels`."""
+    labels = whole.get("labels")
+    if not isinstance(labels, dict):
+        return rows
+    return [{**row, "labels": labels} if isinstance(row, dict) and "annotation_sets" in row else row for row in rows]
 
 
 def _columnar(data: bytes, kind: str, limit: int | None) -> Frame:

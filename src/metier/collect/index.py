@@ -1,14 +1,16 @@
 """The register: labels and groups for files and mails that carry none themselves.
 
 Purpose: offices keep a table "which file, which customer, which decision". Its key is matched to a document's path
-within its source (or the end of a longer path), to a file name that is unique, or to a mail's Message-ID. Nothing is
-lost on either side: rows that name nothing are rejected, documents without a row are counted.
+within its source (or the end of a longer path), to a file name that is unique, to a mail's Message-ID, or to the id of
+a row. It may put all that it names into one split: official test sets often come as a list of ids. Nothing is lost on
+either side: rows that name nothing are rejected, documents without a row are counted.
 Not covered: fuzzy matching of names; a register that names one item twice with different values is not guessed at.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -58,6 +60,7 @@ def join(
         wanted = table._string(row.cells.get(key)).strip()
         values = {role: table._json_value(table._value(row.cells, column)) for role, column in columns.items()}
         values = {role: value for role, value in values.items() if not table._missing(value)}
+        values |= {"split": config.split} if config.split else {}
         items = places.find(wanted) if wanted else []
         if not items:
             joined.rejected.append(_not_found(source, wanted, places, unread))
@@ -84,12 +87,14 @@ def _not_found(source: str, wanted: str, places: _Places, unread: Mapping[str, s
 
 
 class _Places:
-    """Documents by path, by file name and by Message-ID; Unicode composed, since file systems differ there."""
+    """Documents by path, by file name, by Message-ID and by the id of their row; names in composed Unicode, since file
+    systems differ there."""
 
     def __init__(self, documents: Sequence[dict[str, Any]], names: Sequence[str]) -> None:
         self.paths: dict[str, list[int]] = defaultdict(list)
         self.files: dict[str, set[str]] = defaultdict(set)
         self.messages: dict[str, list[int]] = defaultdict(list)
+        self.ids: dict[str, list[int]] = defaultdict(list)
         for number, (document, name) in enumerate(zip(documents, names, strict=True)):
             name = _same(name)
             part = document["source"].partition("#")[2] if "#" in document["source"] else ""
@@ -97,11 +102,14 @@ class _Places:
             if part:
                 self.paths[f"{name}#{part}"].append(number)
             self.files[name.rsplit("/", 1)[-1]].add(name)
+            if row := str(document["metadata"].get("id", "")):
+                self.ids[row].append(number)
             if message := _message_id(str(document["metadata"].get("message_id", ""))):
                 self.messages[message].append(number)
 
     def find(self, key: str) -> list[int]:
-        """Documents that `key` names: all parts of a file, or one message; [] for none or an ambiguous name."""
+        """Documents that `key` names: all parts of a file, one message, or the rows of an id; [] for none, or for an
+        ambiguous name."""
         path = _same(key.replace("\\", "/").removeprefix("./").strip("/"))
         while path:
             if path in self.paths:
@@ -111,7 +119,7 @@ class _Places:
             path = path.split("/", 1)[1]  # the register may count from a folder further up
         if len(self.files.get(path, ())) == 1:
             return self.paths[next(iter(self.files[path]))]
-        return self.messages.get(_message_id(key), [])
+        return self.messages.get(_message_id(key)) or self.ids.get(key, [])
 
     def ambiguous(self, key: str) -> bool:
         return len(self.files.get(_same(key), ())) > 1
@@ -123,7 +131,7 @@ def _load(config: IndexConfig, index: Input) -> tuple[table.Frame, str, dict[str
         data = index.path.read_bytes()
         if hashlib.sha256(data).hexdigest() != index.sha256:
             raise UserError("the register changed while it was read", str(index.path), "run again")
-        frame = table.load(data, index.name, options)
+        frame = _plain_values(data) or table.load(data, index.name, options)
     except (OSError, Unreadable) as error:
         detail = error.detail if isinstance(error, Unreadable) else str(error)
         raise UserError(
@@ -135,6 +143,20 @@ def _load(config: IndexConfig, index: Input) -> tuple[table.Frame, str, dict[str
                         nearest(unknown[0], [role for role in roles.USUAL if role != "text"]))  # fmt: skip
     chosen = roles.mapped({**config.columns, "key": config.key}, frame.columns, str(index.path))
     return frame, chosen.pop("key"), chosen
+
+
+def _plain_values(data: bytes) -> table.Frame | None:
+    """The rows of a JSON object such as {"12": "yes", "15": "no"}; None for any other file."""
+    if not data.lstrip().startswith(b"{"):
+        return None
+    try:
+        whole = json.loads(data)
+    except ValueError:
+        return None
+    if not whole or any(isinstance(value, (dict, list)) for value in whole.values()):
+        return None
+    rows = [table.Row(number, {"key": key, "value": value}) for number, (key, value) in enumerate(whole.items(), 1)]
+    return table.Frame("json", ["key", "value"], rows)
 
 
 def apply(document: dict[str, Any], values: dict[str, Any]) -> None:

@@ -149,7 +149,10 @@ def shown(name: str) -> str:
 def _index(config: CollectConfig, base: Path) -> Input | None:
     if config.index is None:
         return None
-    path = _absolute(config.index.path, base)
+    named = SourceConfig(path=config.index.path, url=config.index.url, sha256=config.index.sha256)
+    path = _absolute(named.path, base)
+    if named.path.startswith(download.SCHEME) or (named.url and not path.exists()):
+        path = download.locate(named, config.max_file_bytes) or path
     if not path.is_file():
         raise UserError("there is no such register", str(path), _nearby(path) or "mend collect.index.path")
     found = _input(path, path.name, -1, config.max_file_bytes)

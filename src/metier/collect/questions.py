@@ -1,4 +1,4 @@
-"""Questions about a context (SQuAD and its relatives): one document a context, its questions beside it.
+"""Questions about a context (SQuAD, ContractNLI and their relatives): one document a context, its questions beside it.
 
 Purpose: a context stands once however many questions it has, so that cleaning, duplicates and training see it once.
 Every answer must stand where it says it stands; a question whose answer does not is left out and told.
@@ -41,6 +41,32 @@ def single(cells: Mapping[str, Any]) -> Made:
     qa = {"question": cells["question"], "answers": cells.get("answers"), "id": cells.get("id")}
     title = cells.get("title")
     return Made(context, {"questions": [_question(qa, context, "")]}, title=title if isinstance(title, str) else "")
+
+
+def hypotheses(cells: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[Misfit]]:
+    """What is asked of each document alike, and judged (ContractNLI): a question with a label for each annotation.
+
+    annotation_sets: [{"annotations": {name: {"choice", "spans"}}}]; labels: {name: {"hypothesis"}}; spans: the places
+    that `spans` of an annotation count into, kept as its evidence.
+    """
+    asked, misfits = [], []
+    known, places = structure(cells.get("labels")), structure(cells.get("spans")) or []
+    for number, one in enumerate(structure(cells["annotation_sets"])):
+        annotations = one.get("annotations") if isinstance(one, Mapping) else None
+        for name, judged in (annotations or {}).items():
+            place = f"annotation_sets[{number}].annotations.{name}"
+            told = known.get(name) if isinstance(known, Mapping) else None
+            question = told.get("hypothesis") if isinstance(told, Mapping) else told
+            choice = judged.get("choice") if isinstance(judged, Mapping) else judged
+            if not isinstance(question, str) or not question.strip():
+                misfits.append(Misfit(place, "is judged, and no hypothesis of that name stands in `labels`"))
+            elif not isinstance(choice, str) or not choice.strip():
+                misfits.append(Misfit(f"{place}.choice", "is missing or empty"))
+            else:
+                evidence = judged.get("spans") if isinstance(judged, Mapping) else None
+                marked = [places[at] for at in evidence or () if isinstance(at, int) and 0 <= at < len(places)]
+                asked.append({"id": name, "question": question, "label": choice, "evidence": marked})
+    return asked, misfits
 
 
 def _questions(given: Any, context: str, place: str) -> tuple[list[dict[str, Any]], list[Misfit]]:

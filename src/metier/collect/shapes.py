@@ -146,6 +146,15 @@ def _squad(table: _Sample) -> dict[str, str] | None:
     return {**base, "answers": answers, **{name: table.names[name] for name in ("id", "title") if name in table.names}}
 
 
+def _hypotheses(table: _Sample) -> dict[str, str] | None:
+    sets, labels = table.names.get("annotationsets"), table.names.get("labels")
+    text = table.find("marked")
+    if not text or not sets or not labels or not table.mostly(sets, lambda cell: _has_keys(cell, ("annotations", ""))):
+        return None
+    return {"text": text, "annotation_sets": sets, "labels": labels, **({"spans": "spans"} if "spans" in table.names
+                                                                       else {})}  # fmt: skip
+
+
 def _alpaca(table: _Sample) -> dict[str, str] | None:
     found = table.all("instruction", "output")
     if not found:
@@ -171,6 +180,7 @@ _TESTS: tuple[tuple[str, Callable[[_Sample], dict[str, str] | None]], ...] = (
     ("sharegpt", _turns(("from", "value"))),
     ("preference", _preference),
     ("squad", _squad_nested),
+    ("hypotheses", _hypotheses),
     ("tokens", _tokens),
     ("spans", _spans),
     ("pairs", _pairs),

@@ -215,6 +215,14 @@ def _of_spans(cells: Row) -> list[Made]:
     return [Made(text, {"spans": read_spans(structure(cells["spans"]), text)})]
 
 
+def _of_hypotheses(cells: Row) -> list[Made]:
+    from metier.collect.questions import hypotheses
+
+    text = _string(cells, "text")
+    asked, misfits = hypotheses(cells)
+    return [Made(text, {"questions": asked}, misfits=misfits)]
+
+
 def _of_squad(cells: Row) -> list[Made]:
     from metier.collect.questions import paragraphs, single
 
@@ -235,4 +243,5 @@ _MAKERS: dict[str, Callable[[Row], list[Made]]] = {
     "messages": _of_messages, "sharegpt": _of_messages, "alpaca": _of_alpaca, "preference": _of_preference,
     "prompt-completion": _of_two("prompt", "completion"), "question-answer": _of_two("question", "answer"),
     "squad": _of_squad, "pairs": _of_pairs, "tokens": _of_tokens, "spans": _of_spans,
+    "hypotheses": _of_hypotheses,
 }  # fmt: skip

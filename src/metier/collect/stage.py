@@ -164,7 +164,7 @@ def _joined(config: CollectConfig, inputs: Inputs, found: _Found) -> register_in
     assert config.index is not None and inputs.index is not None
     documents, names = [], []
     for row, item in found.documents(tell=False):
-        wanted = {key: row["metadata"][key] for key in ("message_id", "label", "value") if key in row["metadata"]}
+        wanted = {key: row["metadata"][key] for key in ("message_id", "label", "value", "id") if key in row["metadata"]}
         documents.append({"source": row["source"], "media_type": row["media_type"], "metadata": wanted})
         names.append(item.name)
     return register_index.join(config.index, inputs.index, documents, names, found.unread)

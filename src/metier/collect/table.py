@@ -271,7 +271,10 @@ def _piece(row: Row, chosen: Mapping[str, str], taken: set[str], frame: Frame) -
     part = f"#{row.number}"
     place = f"line {row.line}" if row.line else f"row {row.number}"
     value = _value(row.cells, chosen["text"])
-    text = _string(value)
+    if isinstance(value, list) and value and all(isinstance(part, str) for part in value):
+        text = "\n\n".join(value)  # a text that is stored in its parts
+    else:
+        text = _string(value)
     if text.strip() in NO_TEXT or (isinstance(value, float) and math.isnan(value)):
         shown = f"the cell says '{text.strip()}'" if text.strip() else "the cell is empty"
         return Refusal(part, "empty text", f"{place}: {shown}")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from metier.evaluate.items import MULTI_LABEL, SCORE, SPANS, Array, Items, confidence, right
+from metier.evaluate.items import ANSWERS, MULTI_LABEL, SCORE, SPANS, Array, Found, Items, confidence, right
 
 CASES = pa.schema(
     [
@@ -71,9 +71,13 @@ def find(tuned: Items, other: Items, rows: pa.Table, separator: str) -> tuple[pa
 
 
 def answer(items: Items, answers: Array, index: int, separator: str = "|", text: str = "") -> str:
-    """One answer for people: a label, labels joined, a number, or spans as `words (type)`."""
+    """One answer for people: a label, labels joined, a number, words (several gold ones with a stroke between; "": no
+    answer), or spans as `words (type)`."""
     if items.kind == SPANS:
         return "; ".join(f"{text[start:end]} ({items.classes[code]})" for start, end, code in answers[index])
+    if items.kind == ANSWERS:
+        given = answers[index]
+        return given.answer if isinstance(given, Found) else " / ".join(dict.fromkeys(given))
     if items.kind == SCORE:
         return f"{answers[index]:.6g}"
     if items.kind == MULTI_LABEL:

@@ -9,17 +9,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from metier.evaluate.words import exact_match
+
 Array = np.ndarray
-CLASSIFY, MULTI_LABEL, SCORE, SPANS = "classify", "multi_label", "score", "spans"
+CLASSIFY, MULTI_LABEL, SCORE, SPANS, ANSWERS = "classify", "multi_label", "score", "spans", "answers"
 TEXT, BITS, PREFERENCE = "text", "bits", "preference"
 LABELLED = (CLASSIFY, MULTI_LABEL, SPANS)  # kinds that have classes
 WRITTEN = (TEXT, BITS, PREFERENCE)  # kinds whose answers, or what is learned, are texts
 # What a model of a written kind may give: its answers, whether each ended by itself, likelihoods, preferences.
 TEXTS, FINISHED, LIKELIHOODS, MARGINS = "texts", "finished", "bits", "margins"
+
+
+class Found(NamedTuple):
+    """What a model found in a text as the answer to a question: its words, and whether they are given as the answer."""
+
+    words: str = ""
+    given: bool = False
+
+    @property
+    def answer(self) -> str:
+        """The words that are given; "": the text holds no answer."""
+        return self.words if self.given else ""
 
 
 @dataclass(frozen=True)
@@ -30,6 +44,7 @@ class Items:
           "multi_label": gold and predicted are (n, K) of bool.
           "score": gold and predicted are (n,) of float64.
           "spans": gold and predicted are (n,) of tuples of (start, end, code into `classes`), by place.
+          "answers": gold is (n,) of tuples of words, () where there is no answer; predicted is (n,) of `Found`.
           "text": gold and predicted are (n,) of str. "bits": gold are (n,) of str, predicted (n,) bits of each.
           "preference": gold are (n,) of (chosen, rejected), predicted (n,) of bool: the chosen one is preferred.
     more: by name, what a written kind holds beside its answers, each (n,): `texts` (as predicted), `finished` of bool,
@@ -37,7 +52,7 @@ class Items:
     the metrics that need it.
     probabilities: (n, T) of float32 or None, T <= K the classes known in training; they come first in `classes`, labels
     that only the test split has come after them, so a gold code >= T is a label that no model could have learned: every
-    answer to it counts as wrong.
+    answer to it counts as wrong. answers: (n, 1), how sure the model is of the words that it found.
     """
 
     kind: str
@@ -57,6 +72,9 @@ def right(items: Items) -> Array:
         return np.asarray(items.predicted, dtype=bool)
     if items.kind == SPANS:
         return np.array([gold == found for gold, found in zip(items.gold, items.predicted, strict=True)], dtype=bool)
+    if items.kind == ANSWERS:
+        same = [exact_match(found.answer, gold) for gold, found in zip(items.gold, items.predicted, strict=True)]
+        return np.array(same, dtype=bool)
     equal = items.gold == items.predicted
     return equal.all(axis=1) if items.kind == MULTI_LABEL else equal
 
@@ -64,11 +82,15 @@ def right(items: Items) -> Array:
 def confidence(items: Items) -> Array | None:
     """How sure the model is of what it answered, in [0, 1]; None where it gives no probabilities.
 
-    classify: (n,) the probability of the predicted label. multi_label: (n, T) of each decision, yes or no.
+    classify: (n,) the probability of the predicted label. answers: (n,) of the words found, or of "no answer".
+    multi_label: (n, T) of each decision, yes or no.
     """
     p = items.probabilities
-    if p is None or items.kind not in (CLASSIFY, MULTI_LABEL):
+    if p is None or items.kind not in (CLASSIFY, MULTI_LABEL, ANSWERS):
         return None
+    if items.kind == ANSWERS:
+        given = np.array([found.given for found in items.predicted], dtype=bool)
+        return np.where(given, p[:, 0], 1 - p[:, 0])
     if items.kind == MULTI_LABEL:
         return np.where(items.predicted[:, : p.shape[1]], p, 1 - p)
     known = items.predicted < p.shape[1]

@@ -17,9 +17,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from metier.errors import UserError
-from metier.evaluate.items import CLASSIFY, MULTI_LABEL, SCORE, SPANS, Array, Items, objects
+from metier.evaluate.items import ANSWERS, CLASSIFY, MULTI_LABEL, SCORE, SPANS, Array, Found, Items, objects
+from metier.train.tasks.extract import GIVEN
 
-COLUMNS = {CLASSIFY: "label", MULTI_LABEL: "labels", SCORE: "value", SPANS: "spans"}
+COLUMNS = {CLASSIFY: "label", MULTI_LABEL: "labels", SCORE: "value", SPANS: "spans", ANSWERS: "spans"}
 ORDER = ("tuned", "base", "zero_shot")
 
 
@@ -48,7 +49,7 @@ def classes(path: Path) -> tuple[str, ...]:
 def items(path: Path, model: str, rows: pa.Table, kind: str, known: Sequence[str]) -> Items:
     """One model's answers on the test rows. known: labels of training; other labels come after these in `classes`."""
     column = COLUMNS[kind]
-    wanted = ["id", column] if kind in (SCORE, SPANS) else ["id", column, "scores"]
+    wanted = ["id", column] if kind in (SCORE, SPANS, ANSWERS) else ["id", column, "scores"]
     answers = pq.read_table(path / "predictions.parquet", columns=wanted, filters=[("model", "=", model)])
     answers = _align(answers, rows, model, path)
     if kind == SCORE:
@@ -60,6 +61,8 @@ def items(path: Path, model: str, rows: pa.Table, kind: str, known: Sequence[str
         return Items(kind, gold, predicted)
     if kind == SPANS:
         return _spans(rows.column("spans").to_pylist(), answers.column("spans").to_pylist(), known)
+    if kind == ANSWERS:
+        return _answers(rows, answers.column("spans").to_pylist())
     every = (*known, *_unknown(rows.column(column), known))
     every = (*every, *_unknown(answers.column(column), every))
     probabilities = _scores(answers.column("scores"), len(rows), len(known))
@@ -84,6 +87,18 @@ def _spans(gold: list[Any], answers: list[Any], known: Sequence[str]) -> Items:
     return Items(SPANS, coded(gold), coded(answers), None, tuple(every))
 
 
+def _answers(rows: pa.Table, answers: list[Any]) -> Items:
+    """Gold answers and what was found, as words; a model that found nothing is as unsure as can be."""
+    gold, predicted, sure = [], [], []
+    for text, wanted, spans in zip(rows.column("text").to_pylist(), rows.column("answers").to_pylist(), answers,
+                                   strict=True):  # fmt: skip
+        gold.append(tuple(text[one["start"] : one["end"]] for one in wanted or ()))
+        span = spans[0] if spans else None
+        predicted.append(Found(text[span["start"] : span["end"]], span["label"] == GIVEN) if span else Found())
+        sure.append(span["score"] if span else 0.0)
+    return Items(ANSWERS, objects(gold), objects(predicted), np.array(sure, dtype=np.float32)[:, None])
+
+
 def same_classes(found: dict[str, Items]) -> dict[str, Items]:
     """All models with one list of classes (a model may have answered a label that the others do not know)."""
     from dataclasses import replace
@@ -94,7 +109,7 @@ def same_classes(found: dict[str, Items]) -> dict[str, Items]:
         every += [name for name in one.classes if name not in every]
     done = {}
     for name, one in found.items():
-        if one.kind == SCORE or one.classes == tuple(every):
+        if one.kind in (SCORE, ANSWERS) or one.classes == tuple(every):
             done[name] = one
             continue
         place = np.array([every.index(label) for label in one.classes], dtype=np.int64)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from metier.evaluate.intervals import MIN_GROUPS, MIN_ITEMS
-from metier.evaluate.items import CLASSIFY, MULTI_LABEL, SCORE, SPANS, Items
+from metier.evaluate.items import ANSWERS, CLASSIFY, MULTI_LABEL, SCORE, SPANS, Items
 from metier.evaluate.resample import Units
 from metier.evaluate.wording import Both, model_name
 
@@ -39,6 +39,8 @@ def split(found: Mapping[str, Items], unit: Units, known: int) -> list[Both]:
             ))  # fmt: skip
     if one.kind == SPANS:
         return said + _types(one, known)
+    if one.kind == ANSWERS:
+        return said + _answers(one)
     return said + (_values(one) if one.kind == SCORE else _labels(one, known))
 
 
@@ -47,10 +49,11 @@ def models(found: Mapping[str, Items], values: Mapping[tuple[str, str], float | 
     said = []
     for name, one in found.items():
         english, chinese = model_name(name)
-        if one.kind not in (SCORE, SPANS) and one.probabilities is None:
+        if one.kind not in (SCORE, SPANS, ANSWERS) and one.probabilities is None:
             said.append((f"There are no probabilities for {english}, so its calibration is not known.",
                          f"{chinese}没有给出概率，因此无法得知其校准情况。"))  # fmt: skip
-        same = len(one) > 1 and all(bool(np.all(answer == one.predicted[0])) for answer in one.predicted)
+        given = [found.answer for found in one.predicted] if one.kind == ANSWERS else one.predicted
+        same = len(one) > 1 and all(bool(np.all(answer == given[0])) for answer in given)
         if name in ("tuned", "base") and same:
             said.append((f"One and the same answer is given to every text by {english}.",
                          f"{chinese}对所有文本给出同一个答案。"))  # fmt: skip
@@ -96,6 +99,18 @@ def _types(one: Items, known: int) -> list[Both]:
             )
         )
     return said
+
+
+def _answers(one: Items) -> list[Both]:
+    """What the test split cannot say about questions with an answer, or about those without one."""
+    answered = sum(bool(gold) for gold in one.gold)
+    if not answered:
+        return [("No test question has an answer in its text.", "没有任何测试问题在文本中有答案。")]
+    if 0 < len(one) - answered < RARE:
+        return [(f"Only {len(one) - answered} test questions have no answer; little is known about how often the model "
+                 "invents one.",
+                 f"只有 {len(one) - answered} 个测试问题没有答案；模型凭空作答的频率几乎无从得知。")]  # fmt: skip
+    return []
 
 
 def _labels(one: Items, known: int) -> list[Both]:

@@ -47,6 +47,8 @@ FLOOR_TITLES = {
     "tfidf": "word statistics (TF-IDF)",
     "dictionary": "dictionary of training entities",
     "linear_tagger": "linear chain over words (CRF)",
+    "best_sentence": "the sentence nearest to the question (BM25)",
+    "no_answer": 'always "no answer"',
 }
 
 
@@ -104,6 +106,7 @@ def floor_data(train: pa.Table, task: TaskConfig, classes: list[str], asked: lis
     """The training split as the floors see it: the field of the task's answer is filled. asked: short texts of the test
     split, where the task has pairs."""
     answer = profile(task).answer
+    gold = [[(one["start"], one["end"]) for one in row or []] for row in train["answers"].to_pylist()]
     return FloorData(
         texts=strings(train["text"]),
         labels=strings(train["label"]) if answer == "label" else None,
@@ -112,6 +115,7 @@ def floor_data(train: pa.Table, task: TaskConfig, classes: list[str], asked: lis
         spans=[[Span(**span) for span in row or []] for row in train["spans"].to_pylist()]
         if answer == "spans"
         else None,
+        answers=gold if answer == "answers" else None,
         classes=tuple(classes),
         pairs=short_texts(task, train),
         asked_pairs=asked,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ import pyarrow as pa
 from metier.console import Console
 from metier.errors import need
 from metier.evaluate.floors.base import FloorData, FloorPrediction
+from metier.registry import lookup
 from metier.train import bases
 from metier.train.config import TaskConfig
 from metier.train.tasks import Decoded, profile
@@ -27,6 +29,7 @@ from metier.train.tasks.base import PARTS, short_texts, softmax, strings
 STRENGTHS = (0.1, 1.0, 10.0, 100.0)  # inverse regularisation of the linear probe, chosen on validation
 PART_STRENGTHS = (1.0, 10.0)  # likewise where every word of every text is an item
 MOST_PARTS = 150_000  # words that such a probe learns from; more take minutes and hardly change a linear layer
+ANSWER_STEPS, ANSWER_SCALE, ANSWER_DECAY = 60, 10.0, 1e-4  # of the probe of answers; the scale is that of `frozen`
 Answer = tuple[str, str, str, float, FloorPrediction]  # name, title, how, start, answers
 
 
@@ -37,6 +40,12 @@ def ask(
     """The answers of the untouched base on the test split, one way of asking after the other."""
     start = time.monotonic()
     embedder = Embedder(base, tuned, console)
+    if profile(task).answer == "answers":
+        how = (
+            f"{base.model} as it is; a linear model of starts and ends on its frozen hidden states, fitted on training"
+        )
+        yield "base", "untouched base (linear probe)", how, start, probe_answers(embedder, parts, tuned, seed)
+        return
     if tuned.task.rows == PARTS:
         how = f"{base.model} as it is; a linear model on its frozen hidden states, fitted on the training split"
         yield "base", "untouched base (linear probe)", how, start, probe_parts(embedder, parts, tuned, seed)
@@ -81,6 +90,11 @@ class Embedder:
 
         return np.concatenate([one.numpy() for one in self._run(embed_parts, encoded)])
 
+    def each_part(self, encoded: Any, examples: int = 32) -> Iterator[np.ndarray]:
+        """As `of_parts`, a few texts at a time: the hidden states of all tokens of long texts would fill the memory."""
+        for start in range(0, len(encoded), examples):
+            yield self.of_parts(replace(encoded, items=encoded.items[start : start + examples]))
+
     def _run(self, function: Any, encoded: Any) -> Any:
         import torch
 
@@ -98,11 +112,7 @@ def probe_parts(embedder: Embedder, parts: dict[str, pa.Table], tuned: Any, seed
 
     regression = need("sklearn.linear_model", "evaluate").LogisticRegression
     task, encoder = tuned.task, embedder.encoder
-    order = np.random.default_rng([seed, 5]).permutation(parts["train"].num_rows)
-    encoded = task.encode(encoder, parts["train"])
-    sizes = np.array(encoded.counts(PARTS))
-    order = np.sort(order[: max(1, int(np.searchsorted(np.cumsum(sizes[order]), MOST_PARTS, side="right")))])
-    learned = parts["train"].take(pa.array(order))
+    learned = _some_parts(task, encoder, parts["train"], seed)
     encoded = task.encode(encoder, learned)
     gold = torch.cat(task.targets(learned, encoded)).numpy()
     features = embedder.of_parts(encoded)
@@ -121,6 +131,51 @@ def probe_parts(embedder: Embedder, parts: dict[str, pa.Table], tuned: Any, seed
         best = fitted
     asked = task.encode(encoder, parts["test"])
     return as_prediction(task.decode(_log_probabilities(best, embedder.of_parts(asked), task.outputs), asked))
+
+
+def probe_answers(embedder: Embedder, parts: dict[str, pa.Table], tuned: Any, seed: int) -> FloorPrediction:
+    """The task's own loss over a linear layer on the hidden states of windows; the threshold is settled as in training.
+
+    The loss is convex, so a few dozen steps of L-BFGS end at its least; a little weight decay keeps it there.
+    """
+    import torch
+
+    task = lookup("task", tuned.task.config.name)(tuned.task.config, {})
+    encoder = embedder.encoder
+    learned = _some_parts(task, encoder, parts["train"], seed)
+    encoded = task.encode(encoder, learned)
+    targets, counts = task.targets(learned, encoded), encoded.counts(PARTS)
+    states = torch.from_numpy(embedder.of_parts(encoded))
+    layer = torch.nn.Linear(states.shape[1], task.outputs)
+    torch.nn.init.zeros_(layer.weight)
+    torch.nn.init.zeros_(layer.bias)
+    optimizer = torch.optim.LBFGS(layer.parameters(), max_iter=ANSWER_STEPS, line_search_fn="strong_wolfe")
+
+    def closure() -> Any:
+        optimizer.zero_grad()
+        loss = task.loss(layer(states * ANSWER_SCALE), counts, targets, 0.0).mean()
+        loss = loss + ANSWER_DECAY * layer.weight.square().sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    with torch.no_grad():
+        held = _some_parts(task, encoder, parts["validation"], seed) if parts["validation"].num_rows else None
+        if held is not None:
+            known = task.encode(encoder, held)
+            rows = layer(torch.from_numpy(embedder.of_parts(known)) * ANSWER_SCALE)
+            task.settle(rows, known.counts(PARTS), task.targets(held, known))
+        asked = task.encode(encoder, parts["test"])
+        found = [layer(torch.from_numpy(one) * ANSWER_SCALE).numpy() for one in embedder.each_part(asked)]
+    return as_prediction(task.decode(np.concatenate(found), asked))
+
+
+def _some_parts(task: Any, encoder: Any, table: pa.Table, seed: int) -> pa.Table:
+    """Examples drawn from the seed, in their order, with at most MOST_PARTS parts in all (but at least one example)."""
+    order = np.random.default_rng([seed, 5]).permutation(table.num_rows)
+    sizes = np.array(task.encode(encoder, table).counts(PARTS))
+    most = max(1, int(np.searchsorted(np.cumsum(sizes[order]), MOST_PARTS, side="right")))
+    return table.take(pa.array(np.sort(order[:most])))
 
 
 def _log_probabilities(fitted: Any, features: np.ndarray, outputs: int) -> np.ndarray:

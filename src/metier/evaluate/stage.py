@@ -32,7 +32,7 @@ from metier.evaluate.intervals import (
     proportions,
     wilson,
 )
-from metier.evaluate.items import CLASSIFY, SCORE, SPANS, Array, Items
+from metier.evaluate.items import ANSWERS, CLASSIFY, SCORE, SPANS, Array, Items
 from metier.evaluate.metrics import Metric, for_kind, value
 from metier.evaluate.resample import bootstrap, units
 from metier.evaluate.verdict import Evidence, Key, decide, shortfalls
@@ -64,7 +64,7 @@ def evaluate(
     rows = load.split_rows(examples.path / "examples.parquet")
     known = load.classes(predictions.path)
     described = load.models(predictions.path)
-    criteria, source = _criteria(config, task, list(described), known if kind != SCORE else None)
+    criteria, source = _criteria(config, task, list(described), known if kind not in (SCORE, ANSWERS) else None)
     if not len(rows) or not described:
         return _nothing(task, told, criteria, source, out)
     found = load.same_classes({name: load.items(predictions.path, name, rows, kind, known) for name in described})
@@ -137,7 +137,7 @@ def _model_blocks(
         block = dict(described[name])
         for metric in metrics:
             block[metric.name] = _figure(metric, measured, name, setting)
-        if one.kind != SCORE:
+        if one.kind not in (SCORE, ANSWERS):
             # A text may hold many spans of a type: they are counted as a group, never as so many independent draws.
             unit = replace(setting.unit, clustered=setting.unit.clustered or one.kind == SPANS)
             block["per_class"] = per_class(one, unit, setting.alpha)
@@ -186,7 +186,9 @@ def _evidence(
             rows[one.metric, one.label, one.model] = {
                 "difference": pair.tuned_value - pair.other_value, "low": low, "high": high,
             }  # fmt: skip
-    return Evidence(told.primary, figures, rows, several=told.kind not in (CLASSIFY, SCORE), spans=told.kind == SPANS)
+    return Evidence(
+        told.primary, figures, rows, several=told.kind not in (CLASSIFY, SCORE, ANSWERS), spans=told.kind == SPANS
+    )
 
 
 def _cases(measured: Measured, rows: pa.Table, task: TaskConfig, out: Path, primary: str) -> dict[str, Any]:

@@ -23,6 +23,11 @@ MODELS: dict[str, Both] = {
     "tfidf": ("the word-counting model (tfidf)", "词频模型（tfidf）"),
     "dictionary": ("the dictionary of known entities (dictionary)", "已知实体词典（dictionary）"),
     "linear_tagger": ("the linear tagger (linear_tagger)", "线性标注器（linear_tagger）"),
+    "best_sentence": (
+        "giving the sentence nearest to the question (best_sentence)",
+        "给出与问题最接近的句子的做法（best_sentence）",
+    ),
+    "no_answer": ('always saying "no answer"', "总是回答“没有答案”的做法"),
 }
 MET: dict[str, Both] = {
     "yes": ("Met.", "达到。"),
@@ -77,6 +82,12 @@ def absolute(metric: str, label: str, figure: dict[str, Any], several: bool = Fa
         return (
             f"The tuned model's confidence is off from its share of right answers by {v} points on average{between[0]}",
             f"微调模型给出的把握与实际正确率平均相差 {v} 个百分点{between[1]}",
+        )
+    if metric == "answer_exact":
+        v, between = hundred(value), _between(low, high, hundred)
+        return (
+            f"Of 100 questions the tuned model answers {v} exactly{between[0]}",
+            f"每 100 个问题中，微调模型完全答对 {v} 个{between[1]}",
         )
     v, between = number(value), _between(low, high, number)
     if metric == "mae":

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from metier.prepare.fields import BETWEEN, parts
 from metier.prepare.flow import Flow, Row, count
 from metier.prepare.normalize import clean
+from metier.prepare.questions import spread
 
 Turn = dict[str, Any]  # {"role", "content", ...}
 SYSTEM, USER, ASSISTANT, TOOL = "system", "user", "assistant", "tool"
@@ -37,10 +38,11 @@ def text_answers(flow: Flow) -> str:
     if getattr(flow.profile, "conversation", False):
         return _conversations(flow)
     systems = 0
+    spread(flow)
 
     def leaves(row: Row) -> Refused | None:
         nonlocal systems
-        found = read_pair(row.metadata, row.text)
+        found = read_pair(row.metadata, row.text) if row.asked is None else read_question(row.asked, row.text)
         if isinstance(found, Refused):
             return found
         systems += found.pop("system")
@@ -122,6 +124,14 @@ def read_pair(metadata: Mapping[str, Any], text: str) -> dict[str, Any] | Refuse
     if found.get("input") and found.get("instruction"):
         return {"text": found["input"], "pair": found["instruction"], "answer": answer, "system": system}
     return {"text": "", "pair": asked, "answer": answer, "system": system}
+
+
+def read_question(asked: Mapping[str, Any], text: str) -> dict[str, Any] | Refused:
+    """As `read_pair` for one of the questions about a document; of several right answers the first."""
+    given = [clean(str(one.get("text") or "")) for one in asked.get("answers") or [] if isinstance(one, Mapping)]
+    if not given or not given[0]:
+        return Refused(NO_ANSWER, "the question has no answer in its text")
+    return {"text": text, "pair": clean(str(asked.get("question") or "")), "answer": given[0], "system": False}
 
 
 def read_conversation(metadata: Mapping[str, Any], text: str) -> tuple[list[Turn], str, int] | Refused:

@@ -42,8 +42,8 @@ class Row:
     A million rows are in memory at once, so a row holds little: about 400 bytes with its strings.
     """
 
-    __slots__ = ("_ids", "_metadata", "_text", "cluster", "formed", "group", "id", "key", "label", "labels", "language",
-                 "pair", "place", "source", "spans", "split", "texts", "time", "value")  # fmt: skip
+    __slots__ = ("_ids", "_metadata", "_text", "answers", "asked", "cluster", "formed", "group", "id", "key",
+                 "label", "labels", "language", "pair", "place", "source", "spans", "split", "texts", "time", "value")  # fmt: skip
 
     def __init__(
         self, id: str, source: str, text: str | None = None, language: str = "", group: str = "",
@@ -55,6 +55,8 @@ class Row:
         self.labels: list[str] | None = None  # None unless the task has several labels a text
         self.value: float | None = None
         self.spans: list[dict[str, Any]] | None = None  # {"start", "end", "label"} into `text`
+        self.answers: list[dict[str, int]] | None = None  # {"start", "end"} into `text`: gold answers to `pair`
+        self.asked: dict[str, Any] | None = None  # the one of its document's questions that the row is about
         self.pair = ""  # the short text that is read with `text`, where the task has pairs
         self.formed = False  # `become` was called: there are `columns`, and `text` is what is asked
         self.key = ""  # digest of the folded text; equal for exact duplicates
@@ -139,13 +141,18 @@ class Row:
         if self.spans is not None:
             marked = [(span["label"], self.text[span["start"] : span["end"]]) for span in self.spans]
             return "; ".join(f"{label}: {words}" for label, words in marked)
+        if self.answers is not None:
+            return "; ".join(self.text[one["start"] : one["end"]] for one in self.answers)
         return self.label if self.value is None else repr(self.value)
 
     @property
     def strata(self) -> list[str]:
-        """The labels of the row, or of its spans; "" stands for none of them where there may be several."""
+        """The labels of the row, or of its spans, or whether it has an answer; "" stands for no label where there may
+        be several."""
         if self.spans is not None:
             return sorted({span["label"] for span in self.spans}) or [""]
+        if self.answers is not None:
+            return ["answered" if self.answers else "unanswered"]
         return [self.label] if self.labels is None else (self.labels or [""])
 
 
@@ -160,6 +167,7 @@ class Flow:
     rows: list[Row]
     texts: Texts
     rejected: Spool  # rows of the rejected table
+    made: int = 0  # rows beyond the first that were made of one document
     reasons: Counter[str] = field(default_factory=Counter)  # of `rejected`
     funnel: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)

@@ -81,7 +81,7 @@ def _look_alikes(flow: Flow, counts: Counter[str]) -> None:
 
 def _values(flow: Flow) -> str:
     if flow.profile.answer != "value":
-        return "no labels"
+        return "the answers are no labels"
     values = {row.value for row in flow.rows}
     if len(values) == 1:
         raise UserError(

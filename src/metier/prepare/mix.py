@@ -91,8 +91,8 @@ def _apply(flow: Flow, times: dict[str, int]) -> str:
 def _copy(row: Row, number: int) -> Row:
     copy = Row(f"{row.id}+{number}", row.source, None, row.language, row.group, None, row.cluster, row.split)
     copy.label, copy.labels, copy.value, copy.key = row.label, row.labels, row.value, row.key
-    copy.texts, copy.place, copy.time = row.texts, row.place, row.time
-    copy.pair, copy.spans, copy.formed = row.pair, row.spans, row.formed
+    copy.spans, copy.pair, copy.answers, copy.asked = row.spans, row.pair, row.answers, row.asked
+    copy.texts, copy.place, copy.time, copy.formed = row.texts, row.place, row.time, row.formed
     copy.document_ids.clear()
     return copy
 

@@ -87,10 +87,9 @@ def prepare(
             something_left(flow, step)
         rows.settle()
         kept = sum(row.documents for row in flow.rows)
-        if kept + len(flow.rejected) != rows.given:
-            raise AssertionError(
-                f"{rows.given} documents came in, {kept} kept or folded, {len(flow.rejected)} rejected"
-            )
+        given = rows.given + flow.made
+        if kept + len(flow.rejected) != given:
+            raise AssertionError(f"{given} documents came in, {kept} kept or folded, {len(flow.rejected)} rejected")
         columns = ["step", "rows", "removed", "note"]
         console.table(columns, [[entry[name] for name in columns] for entry in flow.funnel])
         _write(flow, out)
@@ -117,7 +116,7 @@ def _write(flow: Flow, out: Path) -> None:
                     "id": row.id, "document_ids": row.document_ids, "source": row.source, "language": row.language,
                     "group": row.group, "cluster": row.cluster, "split": row.split, "text": row.text,
                     "label": row.label, "labels": row.labels, "value": row.value, "spans": row.spans,
-                    "pair": row.pair, **row.columns,
+                    "pair": row.pair, "answers": row.answers, **row.columns,
                 }
                 for row in flow.rows[start : start + BATCH]
             ]  # fmt: skip

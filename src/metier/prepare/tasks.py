@@ -1,8 +1,8 @@
 """From documents to examples: read label, labels, value, spans or written answers out of each row's metadata.
 
-Purpose: what the collect stage found in the column with the role `label` or `value`, or as spans (see spans.py),
-becomes the thing to learn (answers in words: `answers.py`); which of them a task learns from stands in its profile. A
-cell that holds none is rejected and listed, never guessed.
+Purpose: what the collect stage found in the column with the role `label` or `value`, as spans (see spans.py) or as
+questions about a document (see questions.py), becomes the thing to learn (written answers: `answers.py`); which of
+them a task learns from stands in its profile. A cell that holds none is rejected and listed, never guessed.
 Numbers: 3.5, 1e-3, ３．５ and −2 are read. "3,5" is read as 3.5 only if the whole column writes a comma and no point;
 "1,234" is read as 1234 only if the column proves that the comma groups thousands. A column that allows both readings
 is rejected with that reason rather than guessed at.
@@ -25,6 +25,7 @@ from metier.errors import UserError
 from metier.prepare import answers
 from metier.prepare.flow import Flow, Row, count
 from metier.prepare.normalize import MISSING, clean
+from metier.prepare.questions import no_answers, read_answers, spread, told
 from metier.prepare.spans import read_spans
 from metier.registry import register
 
@@ -46,7 +47,8 @@ def examples(flow: Flow) -> str:
     before = len(flow.rows)
     if (refuses := flow.profile.refuses) is not None:
         flow.reject(lambda row: refuses(row.text))
-    if flow.task.pair:
+    if flow.profile.pair:
+        spread(flow)
         flow.reject(_read_pair)
     note = READERS[answer](flow)
     if before and not flow.rows:
@@ -58,7 +60,7 @@ def _classify(flow: Flow) -> str:
     several = flow.task.multi_label
 
     def leaves(row: Row) -> tuple[str, str] | None:
-        cell = row.metadata.get("label")
+        cell = told(row, "label")
         found = read_labels(cell, flow.task.label_separator if several else None)
         if found is None:
             return "no label", f"the label is {cell!r}" if cell not in (None, "") else "the label is empty"
@@ -78,7 +80,7 @@ def _classify(flow: Flow) -> str:
 
 def _warn_missing(flow: Flow) -> None:
     """A word for a missing cell that stands in many cells may be the name of a class."""
-    cells = [row.metadata.get("label") for row in flow.rows]
+    cells = [told(row, "label") for row in flow.rows]
     words = Counter(word for cell in cells if isinstance(cell, str) and (word := cell.strip()) in MISSING and word)
     for word, number in words.most_common():
         if number > SUSPICIOUS * len(cells):
@@ -117,7 +119,7 @@ def _name(cell: Any) -> str:
 
 
 def _score(flow: Flow) -> str:
-    cells = [row.metadata.get("value") for row in flow.rows]
+    cells = [told(row, "value") for row in flow.rows]
     values = dict(zip((row.id for row in flow.rows), read_values(cells), strict=True))
 
     def leaves(row: Row) -> tuple[str, str] | None:
@@ -169,7 +171,7 @@ def _digits(cell: Any) -> str:
 
 def _read_pair(row: Row) -> tuple[str, str] | None:
     """Fill `pair` from its own column, or take it off the end of a text that holds both."""
-    own = row.metadata.get("pair")
+    own = told(row, "question") if row.asked is not None else row.metadata.get("pair")
     if own is None and isinstance(row.metadata.get("second"), str):
         second = clean(row.metadata["second"])
         if not second or not row.text.endswith(second) or row.text == second:
@@ -197,7 +199,8 @@ def _spans(flow: Flow) -> str:
 
 # The column of the examples that holds the answer -> what fills it.
 READERS: dict[str, Callable[[Flow], str]] = {
-    "label": _classify, "labels": _classify, "value": _score, "spans": _spans, **answers.READERS,
+    "label": _classify, "labels": _classify, "value": _score, "spans": _spans, "answers": read_answers,
+    **answers.READERS,
 }  # fmt: skip
 
 
@@ -208,6 +211,8 @@ def _nothing(flow: Flow) -> None:
     role = {"labels": "label"}.get(answer, answer)
     if answer == "spans":
         _no_spans(flow)
+    if answer == "answers":
+        no_answers(flow)
     if answer in answers.READERS:
         _no_answers(flow)
     reasons = flow.reasons

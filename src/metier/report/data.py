@@ -17,6 +17,7 @@ from metier.report.words import Words
 
 EXAMPLES = 3  # shown for each reason
 CONFLICT_ROWS = 60
+ANSWERS = ("cut_questions", "answers_outside", "long_answers", "inexact_answers")  # what `extract` counts
 SPLITS = ("train", "validation", "test")
 
 
@@ -222,7 +223,10 @@ def long_texts(train: Mapping[str, Any], words: Words) -> list[str]:
         said.append(words("long.windowed", n=words.count(train["windowed"]), windows=words.count(train.get("windows"))))
     if train.get("cut"):
         said.append(words("long.cut", n=words.count(train["cut"]), tokens=words.count(train.get("cut_tokens"))))
-    counts = [(name, train.get(name)) for name in ("unread_units", "overlapping_spans", "inexact_spans", "far_apart")]
+    counts = [
+        (name, train.get(name))
+        for name in ("unread_units", "overlapping_spans", "inexact_spans", "far_apart", *ANSWERS)
+    ]
     said += [words(f"long.{name}", n=words.count(number)) for name, number in counts if number]
     return said or ([words("long.none")] if train.get("cut") is not None else [])
 

@@ -17,6 +17,12 @@ from metier.report.words import PERCENT, Words
 
 METRICS = (
     "accuracy",
+    "answer_f1",
+    "answer_exact",
+    "has_answer_f1",
+    "no_answer_accuracy",
+    "aupr",
+    "precision_at_80_recall",
     "entity_f1",
     "entity_precision",
     "entity_recall",
@@ -28,7 +34,18 @@ METRICS = (
     "rmse",
     "spearman",
 )
-MODELS = ("tuned", "base", "zero_shot", "linear_tagger", "dictionary", "tfidf", "majority", "mean")
+MODELS = (
+    "tuned",
+    "base",
+    "zero_shot",
+    "best_sentence",
+    "linear_tagger",
+    "dictionary",
+    "tfidf",
+    "majority",
+    "mean",
+    "no_answer",
+)
 LETTERED = 20  # classes up to which the heat map carries names and counts
 CONFUSIONS = 10
 FIRST_CLASSES = 24  # rows of the class table that stand open; the rest opens on demand (and in print)

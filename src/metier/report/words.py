@@ -19,7 +19,8 @@ import yaml
 LANGUAGES = ("en", "zh")
 # Shown as %, differences as points.
 PERCENT = {"accuracy", "macro_f1", "micro_f1", "ece", "precision", "recall", "f1", "entity_f1", "entity_precision",
-           "entity_recall"}  # fmt: skip
+           "entity_recall", "answer_f1", "answer_exact", "has_answer_f1", "no_answer_accuracy", "aupr",
+           "precision_at_80_recall"}  # fmt: skip
 LOWER = {"mae", "rmse", "ece"}  # lower is better
 MINUS = "\u2212"
 

@@ -15,7 +15,7 @@ class TaskConfig(Section):
     """What the model is asked to do. In a recipe `task: classify` is short for `task: {name: classify}`."""
 
     name: str = "classify"
-    """Name behind the door `task`: classify, score, tag or relate."""
+    """Name behind the door `task`: classify, score, tag, relate or extract."""
     multi_label: bool = False
     """classify: any number of labels a text; the label column then holds several, see `label_separator`."""
     label_separator: str = "|"
@@ -30,6 +30,12 @@ class TaskConfig(Section):
     what BERT's paper does; the two were not measured against each other here."""
     markers: tuple[str, str, str, str] = ("<<", ">>", "[[", "]]")
     """relate: what stands before and after the first marked stretch of a text, and before and after the second."""
+    no_answer: bool = True
+    """extract: a question may have no answer in its text; the model then learns to say so. Off: an answer is always
+    given, and a question without one is rejected."""
+    max_answer_tokens: int = Field(default=30, ge=1)
+    """extract: the longest answer that is given, in tokens; 30 is what BERT's own code uses on SQuAD. Clauses of
+    contracts need some hundred."""
     label_names: dict[str, str] = Field(default_factory=dict)
     """classify: label -> words for it, used by the zero-shot comparison and the report; default: the label itself."""
 

@@ -147,7 +147,11 @@ class Network(nn.Module):
         self.train(was_training)
 
     def _probe(self, rows: Rows) -> torch.Tensor:
-        return (self._token_logits(rows)[0] if self.pooling in BY_TOKEN else self._logits(rows)).float()
+        """What both ways must agree in: logits and, where each token has its own, hidden states too, because the logits
+        of a new head are small."""
+        if self.pooling in BY_TOKEN:
+            return torch.cat([self._token_logits(rows)[0], self.hidden(rows)[0]], dim=1).float()
+        return self._logits(rows).float()
 
     def _logits(self, rows: Rows, types: Rows = ()) -> torch.Tensor:
         """(n, outputs) of single windows."""

@@ -30,6 +30,10 @@ from metier.train.threads import choose_waiting
 NOTES = {
     "unread_units": "words of the training texts are not read (cut, or dropped by the tokenizer)",
     "overlapping_spans": "spans overlap a longer one and are not learned: a word has one tag",
+    "cut_questions": "questions are longer than half a window and were cut",
+    "answers_outside": "questions have an answer that lies whole in no window; it cannot be learned",
+    "long_answers": "answers are longer than task.max_answer_tokens and can never be given whole",
+    "inexact_answers": "answers begin or end within a token and are learned as far as the token reaches",
     "far_apart": "texts are too long for both marked stretches; where one is left out, all that is read stands for it",
     "inexact_spans": "spans begin or end within a word and are learned as far as the word reaches",
 }
@@ -76,7 +80,7 @@ def train(
     job = loop.Job(module, task, splits["train"], splits["validation"], config, rates, seed)
     figures = loop.fit(job, out / "state", console)
     held = splits["validation"]
-    if task.rows == "windows" and held is not None:
+    if (task.rows == "windows" or getattr(task, "settles", False)) and held is not None:
         with accelerator.autocast():
             logits = loop.predict(module, held.inputs, held.lengths, held.counts, config.max_batch_tokens)
         task.settle(logits, held.counts, held.targets)

@@ -13,7 +13,7 @@ from metier.train.tasks.base import Span
 
 @dataclass(frozen=True)
 class FloorData:
-    """The training split. One of labels, label_lists, values, spans is filled, as the task asks.
+    """The training split. One of labels, label_lists, values, spans, answers is filled, as the task asks.
 
     classes: sorted labels, or types of spans."""
 
@@ -22,6 +22,8 @@ class FloorData:
     label_lists: Sequence[Sequence[str]] | None = None
     values: Sequence[float] | None = None
     spans: Sequence[Sequence[Span]] | None = None
+    answers: Sequence[Sequence[tuple[int, int]]] | None = None
+    """For each question its gold answers, characters from start to end (exclusive) of its text."""
     pairs: Sequence[str] | None = None
     """The short text of each training example, where the task has pairs."""
     asked_pairs: Sequence[str] | None = None
@@ -39,7 +41,7 @@ class FloorPrediction:
     labels: list[str] | None = None
     label_lists: list[list[str]] | None = None
     values: np.ndarray | None = None
-    spans: list[list[Span]] | None = None
+    spans: list[list[Span]] | None = None  # extract: the words found, labelled as given or not, and how sure that is
     scores: np.ndarray | None = None
     how: str = ""
 

@@ -1,6 +1,18 @@
 """The metrics, one file a family, found by name behind the door `metric`."""
 
-from metier.evaluate.metrics import bits, classify, preference, score, spans, texts
+from metier.evaluate.metrics import answers, bits, classify, preference, score, spans, texts
 from metier.evaluate.metrics.base import Metric, for_kind, metric, value
 
-__all__ = ["Metric", "bits", "classify", "for_kind", "metric", "preference", "score", "spans", "texts", "value"]
+__all__ = [
+    "Metric",
+    "answers",
+    "bits",
+    "classify",
+    "for_kind",
+    "metric",
+    "preference",
+    "score",
+    "spans",
+    "texts",
+    "value",
+]

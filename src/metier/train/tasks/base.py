@@ -40,7 +40,7 @@ class Decoded:
     label_lists: list[list[str]] = field(default_factory=list)  # (n,) multi-label
     values: list[float] = field(default_factory=list)  # (n,) score
     scores: np.ndarray | None = None  # (n, classes) probabilities
-    spans: list[list[Span]] = field(default_factory=list)  # (n,) tag
+    spans: list[list[Span]] = field(default_factory=list)  # (n,) tag, extract
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ class Profile:
     """What the other stages must know of a task under its configuration; names are looked up behind their doors."""
 
     answer: str
-    """The column of the examples that holds what is to be learned: label, labels, value or spans."""
+    """The column of the examples that holds what is to be learned: label, labels, value, spans or answers."""
     kind: str
-    """How answers are compared (evaluate/items.py): classify, multi_label, score or spans."""
+    """How answers are compared (evaluate/items.py): classify, multi_label, score, spans or answers."""
     primary: str
     """The metric that decides unless the recipe says otherwise."""
     floors: tuple[str, ...]
@@ -63,6 +63,8 @@ class Profile:
     """The examples are conversations: `messages` up to the answer."""
     pipeline: str = "text-classification"
     """The Hub's name for the task, for the model card."""
+    pair: bool = False
+    """An example is two texts: a document, and a short one about it in the column `pair`."""
     kinds_of_answer: int = 0
     """Different labels that the examples must hold; 0: the answer is no label."""
     refuses: Callable[[str], tuple[str, str] | None] | None = None
@@ -100,7 +102,8 @@ class Task(Protocol):
         ...
 
     def settle(self, logits: Any, counts: Sequence[int], targets: Sequence[Any]) -> None:
-        """After training: choose on the validation split what no gradient teaches. Called where a row is a window."""
+        """After training: choose on the validation split what no gradient teaches. Called where a row is a window, and
+        for a task whose attribute `settles` is true."""
         ...
 
     def decode(self, logits: np.ndarray, encoded: Any) -> Decoded:
@@ -165,7 +168,7 @@ def combined(logits: Any, counts: Sequence[int], how: str) -> Any:
 
 def short_texts(config: TaskConfig, examples: pa.Table) -> list[str] | None:
     """The second text of each example, or None where the task reads one text."""
-    return strings(examples["pair"]) if config.pair else None
+    return strings(examples["pair"]) if profile(config).pair else None
 
 
 def stacked(targets: Sequence[Any]) -> Any:

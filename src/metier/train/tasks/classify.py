@@ -55,10 +55,11 @@ class Classify:
     def profile(config: TaskConfig) -> Profile:
         if config.multi_label:
             accept = ("macro_f1 > tfidf", "macro_f1 > base")
-            return Profile("labels", "multi_label", "macro_f1", ("majority", "tfidf"), accept, kinds_of_answer=1)
+            return Profile("labels", "multi_label", "macro_f1", ("majority", "tfidf"), accept, pair=config.pair,
+                           kinds_of_answer=1)  # fmt: skip
         accept = ("accuracy > tfidf", "accuracy > base")
         return Profile("label", "classify", "accuracy", ("majority", "tfidf"), accept, zero_shot=not config.pair,
-                       kinds_of_answer=2)  # fmt: skip
+                       pair=config.pair, kinds_of_answer=2)  # fmt: skip
 
     @classmethod
     def from_training(cls, config: TaskConfig, train: pa.Table) -> Classify:

@@ -34,7 +34,8 @@ class Score:
 
     @staticmethod
     def profile(config: TaskConfig) -> Profile:
-        return Profile("value", "score", "mae", ("mean", "tfidf"), ("spearman > tfidf", "mae < base"))
+        return Profile("value", "score", "mae", ("mean", "tfidf"), ("spearman > tfidf", "mae < base"),
+                       pair=config.pair)  # fmt: skip
 
     @classmethod
     def from_training(cls, config: TaskConfig, train: pa.Table) -> Score:
