@@ -12,7 +12,7 @@ import pytest
 from metier.errors import UserError
 from metier.evaluate.config import EvaluateConfig
 from metier.evaluate.floors import FloorData, floor_names, model_names
-from metier.evaluate.floors.tfidf import _features, han_share
+from metier.evaluate.floors.tfidf import features_for, han_share
 from metier.registry import lookup
 from metier.train.config import TaskConfig
 
@@ -79,9 +79,9 @@ def test_tfidf_on_almost_nothing(data: FloorData) -> None:
 
 def test_features_follow_the_script() -> None:
     assert han_share(["银行卡"]) == 1.0 and han_share(["card 卡"]) == pytest.approx(0.2) and han_share(["12"]) == 0.0
-    assert _features(CHINESE, 10**6)[1] == "characters 1-3"
-    assert _features(ENGLISH, 10**6)[1] == "words 1-2 and characters 3-5"
-    assert _features([*CHINESE, *ENGLISH], 10**6)[1] == "words 1-2 and characters 1-4"
+    assert features_for(CHINESE, 10**6)[1] == "characters 1-3"
+    assert features_for(ENGLISH, 10**6)[1] == "words 1-2 and characters 3-5"
+    assert features_for([*CHINESE, *ENGLISH], 10**6)[1] == "words 1-2 and characters 1-4"
 
 
 def test_names_of_models_before_the_run() -> None:

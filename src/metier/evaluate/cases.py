@@ -2,7 +2,8 @@
 
 The other model is the base; without one it is the strongest other model on the primary metric; the counts name it.
 Right and wrong are the whole answer. For scores a case is broken when the error grew by more than the other model's
-median error, mended when it shrank by as much. For spans the texts with the most wrong spans come first.
+median error, mended when it shrank by as much; written answers and texts change by ROUGE-L and by bits per byte, and
+a step that a reader would notice is one (STEPS). For spans the texts with the most wrong spans come first.
 """
 
 from __future__ import annotations
@@ -14,7 +15,27 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from metier.evaluate.items import ANSWERS, MULTI_LABEL, SCORE, SPANS, Array, Found, Items, confidence, right
+from metier.evaluate import written
+from metier.evaluate.items import (
+    ANSWERS,
+    BITS,
+    MULTI_LABEL,
+    PREFERENCE,
+    SCORE,
+    SPANS,
+    TEXT,
+    TEXTS,
+    WRITTEN,
+    Array,
+    Found,
+    Items,
+    confidence,
+    right,
+)
+from metier.evaluate.metrics.bits import rates
+from metier.evaluate.metrics.texts import overlaps
+
+STEPS = {TEXT: 0.1, BITS: 0.05}  # change of ROUGE-L, of bits per byte, that a reader would notice
 
 CASES = pa.schema(
     [
@@ -73,6 +94,8 @@ def find(tuned: Items, other: Items, rows: pa.Table, separator: str) -> tuple[pa
 def answer(items: Items, answers: Array, index: int, separator: str = "|", text: str = "") -> str:
     """One answer for people: a label, labels joined, a number, words (several gold ones with a stroke between; "": no
     answer), or spans as `words (type)`."""
+    if items.kind in WRITTEN:
+        return written.answer(items, answers, index)
     if items.kind == SPANS:
         return "; ".join(f"{text[start:end]} ({items.classes[code]})" for start, end, code in answers[index])
     if items.kind == ANSWERS:
@@ -87,18 +110,28 @@ def answer(items: Items, answers: Array, index: int, separator: str = "|", text:
 
 def _outcomes(tuned: Items, other: Items) -> tuple[Array, Array]:
     """(n,) of bool each: the tuned model is right, the other one is right."""
-    if tuned.kind != SCORE:
+    if tuned.kind not in (SCORE, *STEPS):
         return right(tuned), right(other)
-    error, before = np.abs(tuned.predicted - tuned.gold), np.abs(other.predicted - other.gold)
+    error, before = _errors(tuned), _errors(other)
     usual = float(np.median(before)) if len(before) else 0.0
-    grew, shrank = error - before > usual, before - error > usual
+    step = STEPS.get(tuned.kind, usual)
+    grew, shrank = error - before > step, before - error > step
     neither = ~grew & ~shrank
     return shrank | (neither & (error <= usual)), grew | (neither & (error <= usual))
 
 
+def _errors(items: Items) -> Array:
+    """(n,) how far each answer is from the right one: what ROUGE-L lacks, bits per byte, or a difference."""
+    if items.kind == TEXT:
+        return 1 - overlaps(items)
+    return rates(items) if items.kind == BITS else np.abs(items.predicted - items.gold)
+
+
 def _severity(tuned: Items) -> Array:
-    if tuned.kind == SCORE:
-        return np.abs(tuned.predicted - tuned.gold)
+    if tuned.kind in (SCORE, *STEPS):
+        return _errors(tuned)
+    if tuned.kind == PREFERENCE:
+        return np.abs(tuned.more["margins"])
     if tuned.kind == SPANS:
         wrong = [len(set(a) ^ set(b)) for a, b in zip(tuned.gold, tuned.predicted, strict=True)]
         return np.array(wrong, dtype=np.float64)
@@ -119,6 +152,11 @@ def strongest(models: Sequence[str], values: dict[str, float | None], better: st
     known = [name for name in models if values.get(name) is not None]
     sign = 1 if better == "higher" else -1
     return max(known, key=lambda name: sign * float(values[name] or 0.0), default=None)
+
+
+def tells(items: Items) -> bool:
+    """Whether the model's answers can be laid beside others."""
+    return items.kind != TEXT or TEXTS in items.more
 
 
 def empty() -> dict[str, Any]:

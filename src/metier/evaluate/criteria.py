@@ -20,8 +20,8 @@ from dataclasses import dataclass
 
 from metier.errors import UserError, nearest
 from metier.evaluate.config import EvaluateConfig
-from metier.evaluate.floors import floor_names, model_names
-from metier.evaluate.items import ANSWERS, SCORE
+from metier.evaluate.floors import ONLY_WRITE, floor_names, model_names
+from metier.evaluate.items import LABELLED, LIKELIHOODS
 from metier.evaluate.metrics import for_kind
 from metier.registry import lookup
 from metier.train.config import TaskConfig
@@ -115,17 +115,25 @@ def check_config(config: EvaluateConfig, task: TaskConfig, classes: Sequence[str
 
 def defaults(config: EvaluateConfig, task: TaskConfig) -> list[Criterion]:
     """Without criteria in the recipe: better than the base and than every floor on the task's first metric."""
-    primary = profile(task).primary
-    sign = ">" if lookup("metric", primary).better == "higher" else "<"
-    models = [name for name in model_names(config, task) if name not in ("tuned", "zero_shot")]
-    return [parse(f"{primary} {sign} {name}") for name in models]
+    found = []
+    for name in model_names(config, task):
+        if name not in ("tuned", "zero_shot"):
+            metric = decided_by(profile(task).primary, name)
+            found.append(parse(f"{metric} {'>' if lookup('metric', metric).better == 'higher' else '<'} {name}"))
+    return found
+
+
+def decided_by(primary: str, model: str) -> str:
+    """The metric on which a model is compared: the first one, or chrF for a floor that only writes where the first one
+    asks for likelihoods."""
+    return "chrf" if model in ONLY_WRITE and lookup("metric", primary).needs == LIKELIHOODS else primary
 
 
 def _checked(one: Criterion, task: TaskConfig, models: Sequence[str], classes: Sequence[str] | None) -> Criterion:
     kind = profile(task).kind
     where = f"evaluate.accept: {one.text}"
     known = {metric.name: metric for metric in for_kind(kind)}
-    by_class = CLASS_METRICS if kind not in (SCORE, ANSWERS) else ()
+    by_class = CLASS_METRICS if kind in LABELLED else ()
     if one.metric not in known and one.metric not in by_class:
         raise UserError(
             f"there is no metric '{one.metric}' for this task", where, nearest(one.metric, [*known, *by_class])

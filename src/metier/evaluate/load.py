@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from metier.errors import UserError
-from metier.evaluate.items import ANSWERS, CLASSIFY, MULTI_LABEL, SCORE, SPANS, Array, Found, Items, objects
+from metier.evaluate import written
+from metier.evaluate.items import ANSWERS, CLASSIFY, MULTI_LABEL, SCORE, SPANS, WRITTEN, Array, Found, Items, objects
 from metier.train.tasks.extract import GIVEN
 
 COLUMNS = {CLASSIFY: "label", MULTI_LABEL: "labels", SCORE: "value", SPANS: "spans", ANSWERS: "spans"}
@@ -48,6 +49,10 @@ def classes(path: Path) -> tuple[str, ...]:
 
 def items(path: Path, model: str, rows: pa.Table, kind: str, known: Sequence[str]) -> Items:
     """One model's answers on the test rows. known: labels of training; other labels come after these in `classes`."""
+    if kind in WRITTEN:
+        wanted = ["id", *written.STORED]
+        answers = pq.read_table(path / "predictions.parquet", columns=wanted, filters=[("model", "=", model)])
+        return written.items(rows, _align(answers, rows, model, path), kind, model)
     column = COLUMNS[kind]
     wanted = ["id", column] if kind in (SCORE, SPANS, ANSWERS) else ["id", column, "scores"]
     answers = pq.read_table(path / "predictions.parquet", columns=wanted, filters=[("model", "=", model)])

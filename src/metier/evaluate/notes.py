@@ -7,7 +7,21 @@ from collections.abc import Mapping
 import numpy as np
 
 from metier.evaluate.intervals import MIN_GROUPS, MIN_ITEMS
-from metier.evaluate.items import ANSWERS, CLASSIFY, MULTI_LABEL, SCORE, SPANS, Items
+from metier.evaluate.items import (
+    ANSWERS,
+    BITS,
+    CLASSIFY,
+    FINISHED,
+    LIKELIHOODS,
+    MULTI_LABEL,
+    PREFERENCE,
+    SCORE,
+    SPANS,
+    TEXT,
+    WRITTEN,
+    Items,
+)
+from metier.evaluate.metrics.bits import sizes
 from metier.evaluate.resample import Units
 from metier.evaluate.wording import Both, model_name
 
@@ -15,6 +29,7 @@ NO_TEST: Both = (
     "There are no test examples, so nothing can be said about the model.",
     "没有测试样本，因此无法评价该模型。",
 )
+SOME = 0.1  # share of the answers from which their being cut is told
 RARE = 5  # gold items below which a class's own figures say almost nothing
 
 
@@ -41,6 +56,8 @@ def split(found: Mapping[str, Items], unit: Units, known: int) -> list[Both]:
         return said + _types(one, known)
     if one.kind == ANSWERS:
         return said + _answers(one)
+    if one.kind in WRITTEN:
+        return said + _written(found)
     return said + (_values(one) if one.kind == SCORE else _labels(one, known))
 
 
@@ -49,11 +66,15 @@ def models(found: Mapping[str, Items], values: Mapping[tuple[str, str], float | 
     said = []
     for name, one in found.items():
         english, chinese = model_name(name)
-        if one.kind not in (SCORE, SPANS, ANSWERS) and one.probabilities is None:
+        if one.kind in (CLASSIFY, MULTI_LABEL) and one.probabilities is None:
             said.append((f"There are no probabilities for {english}, so its calibration is not known.",
                          f"{chinese}没有给出概率，因此无法得知其校准情况。"))  # fmt: skip
         given = [found.answer for found in one.predicted] if one.kind == ANSWERS else one.predicted
-        same = len(one) > 1 and all(bool(np.all(answer == given[0])) for answer in given)
+        same = (
+            one.kind not in (BITS, PREFERENCE)
+            and len(one) > 1
+            and all(bool(np.all(answer == given[0])) for answer in given)
+        )
         if name in ("tuned", "base") and same:
             said.append((f"One and the same answer is given to every text by {english}.",
                          f"{chinese}对所有文本给出同一个答案。"))  # fmt: skip
@@ -65,6 +86,32 @@ def _values(one: Items) -> list[Both]:
         return [("All test examples have the same value, so a rank correlation does not exist.",
                  "所有测试样本的数值相同，因此不存在等级相关。")]  # fmt: skip
     return []
+
+
+def _written(found: Mapping[str, Items]) -> list[Both]:
+    """What a reader must know of texts that models wrote, or did not read whole."""
+    said: list[Both] = []
+    for name in ("tuned", "base"):
+        one = found.get(name)
+        if one is None:
+            continue
+        english, chinese = model_name(name)
+        cut = int((~one.more[FINISHED]).sum()) if FINISHED in one.more else 0
+        if cut > SOME * len(one):
+            said.append((
+                f"{cut} of {len(one)} answers of {english} were ended by the limit of their length "
+                "(task.max_new_tokens), not by the model.",
+                f"{chinese}的 {len(one)} 条回答中有 {cut} 条因长度上限（task.max_new_tokens）而中止，并非自行结束。",
+            ))  # fmt: skip
+        if LIKELIHOODS in one.more and one.kind in (TEXT, BITS):
+            paid, whole = one.more["bytes"].sum(), sizes(one).sum()
+            if paid < (1 - SOME / 10) * whole:
+                said.append((
+                    f"{english[:1].upper() + english[1:]} read {paid / whole:.0%} of the bytes of the test texts; its "
+                    "bits are of that part.",
+                    f"{chinese}只读取了测试文本 {paid / whole:.0%} 的字节；其比特数只针对这一部分。",
+                ))  # fmt: skip
+    return said
 
 
 def _types(one: Items, known: int) -> list[Both]:

@@ -19,10 +19,11 @@ import pyarrow.compute as pc
 from metier.artifact import Artifact
 from metier.console import Console, seconds
 from metier.errors import UserError
-from metier.evaluate import probe
+from metier.evaluate import probe, written
 from metier.evaluate.config import EvaluateConfig
 from metier.evaluate.floors import floor_names
 from metier.evaluate.floors.base import FloorData, FloorPrediction
+from metier.evaluate.items import WRITTEN
 from metier.registry import lookup
 from metier.tables import SPANS, read, write, write_json
 from metier.train import bases
@@ -39,6 +40,12 @@ PREDICTIONS = pa.schema(
         ("value", pa.float64()),
         ("scores", pa.list_(pa.float64())),  # probability of each class, in the order of classes.json
         ("spans", pa.list_(pa.struct([*SPANS.value_type, ("score", pa.float64())]))),
+        ("written", pa.string()),  # the answer of a model that writes
+        ("finished", pa.bool_()),  # it ended by itself, not by the limit
+        ("bits", pa.float64()),  # code length of the right answer, or of the text
+        ("bytes", pa.int64()),  # of UTF-8 that the bits pay for
+        ("margin", pa.float64()),  # chosen minus rejected answer: mean log-likelihood of a token
+        ("raw_margin", pa.float64()),  # chosen minus rejected answer: log-likelihood
     ]
 )
 FLOOR_TITLES = {
@@ -49,6 +56,10 @@ FLOOR_TITLES = {
     "linear_tagger": "linear chain over words (CRF)",
     "best_sentence": "the sentence nearest to the question (BM25)",
     "no_answer": 'always "no answer"',
+    "lead": "the first three sentences",
+    "nearest": "the answer to the nearest training question",
+    "ngram": "n-gram model (Kneser-Ney)",
+    "longer": "always the longer answer",
 }
 
 
@@ -86,7 +97,7 @@ def predict_all(
         start,
         probe.as_prediction(decoded),
     )
-    data = floor_data(parts["train"], task_config, classes, short_texts(task_config, parts["test"]))
+    data = floor_data(parts["train"], task_config, classes, short_texts(task_config, parts["test"]), parts["test"])
     if config.base:
         base = bases.resolve(train_config.base_model, train_config.revision, near)
         for name, title, how, start, answer in probe.ask(parts, data, task_config, seed, base, tuned, console):
@@ -102,10 +113,13 @@ def predict_all(
     return {"test": len(ids), "models": models, **lost}
 
 
-def floor_data(train: pa.Table, task: TaskConfig, classes: list[str], asked: list[str] | None = None) -> FloorData:
+def floor_data(
+    train: pa.Table, task: TaskConfig, classes: list[str], asked: list[str] | None = None, test: pa.Table | None = None
+) -> FloorData:
     """The training split as the floors see it: the field of the task's answer is filled. asked: short texts of the test
-    split, where the task has pairs."""
+    split, where the task has pairs. test: the test split, for tasks whose answers are texts."""
     answer = profile(task).answer
+    writes = profile(task).kind in WRITTEN
     gold = [[(one["start"], one["end"]) for one in row or []] for row in train["answers"].to_pylist()]
     return FloorData(
         texts=strings(train["text"]),
@@ -119,6 +133,8 @@ def floor_data(train: pa.Table, task: TaskConfig, classes: list[str], asked: lis
         classes=tuple(classes),
         pairs=short_texts(task, train),
         asked_pairs=asked,
+        learned=train if writes else None,
+        tested=test if writes else None,
     )
 
 
@@ -136,5 +152,8 @@ def answers_table(answers: dict[str, FloorPrediction], ids: list[str]) -> pa.Tab
             pa.array(scores, pa.list_(pa.float64())),
             pa.array([None] * n if answer.spans is None else [[asdict(span) for span in row] for row in answer.spans],
                      PREDICTIONS.field("spans").type),
+            *(pa.array([None] * n if column is None else list(column), PREDICTIONS.field(field).type)
+              for field, column in zip(written.STORED, (answer.texts, answer.finished, answer.bits, answer.bytes,
+                                                        answer.margins, answer.raw_margins), strict=True)),
         ], schema=PREDICTIONS))  # fmt: skip
     return pa.concat_tables(tables)

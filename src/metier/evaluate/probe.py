@@ -4,7 +4,7 @@ Purpose: tuning is worth what it adds to the base, so the base gets the best use
 logistic (ridge for scores) regression on their embeddings, for tagging one on the hidden states of their words, decoded
 as the tuned model's are.
 Trade-off: the probe tunes its regularisation on the validation split, as fair a use of the base as costs seconds.
-Not covered: prompting a base that can write.
+A base that writes is asked just as the tuned model is. Not covered: prompts of its own for it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import pyarrow as pa
 from metier.console import Console
 from metier.errors import need
 from metier.evaluate.floors.base import FloorData, FloorPrediction
+from metier.evaluate.items import WRITTEN
 from metier.registry import lookup
 from metier.train import bases
 from metier.train.config import TaskConfig
@@ -39,6 +40,13 @@ def ask(
 ) -> Iterator[Answer]:  # fmt: skip
     """The answers of the untouched base on the test split, one way of asking after the other."""
     start = time.monotonic()
+    if profile(task).kind in WRITTEN:
+        from metier.train.model import untouched
+
+        how = f"{base.model} as it is, asked in the same way as the tuned model"
+        decoded, _ = untouched(base, tuned).predict(parts["test"], console)
+        yield "base", "untouched base", how, start, as_prediction(decoded)
+        return
     embedder = Embedder(base, tuned, console)
     if profile(task).answer == "answers":
         how = (
@@ -191,6 +199,8 @@ def as_prediction(decoded: Decoded) -> FloorPrediction:
     return FloorPrediction(
         labels=decoded.labels or None, label_lists=decoded.label_lists or None, spans=decoded.spans or None,
         values=np.array(decoded.values) if decoded.values else None, scores=decoded.scores,
+        texts=decoded.texts or None, finished=decoded.finished or None, bits=decoded.bits or None,
+        bytes=decoded.bytes or None, margins=decoded.margins or None, raw_margins=decoded.raw_margins or None,
     )  # fmt: skip
 
 

@@ -18,11 +18,11 @@ import pyarrow as pa
 
 from metier.artifact import Artifact
 from metier.console import Console
-from metier.evaluate import cases, load, notes, wording
+from metier.evaluate import cases, load, notes, wording, written
 from metier.evaluate.classes import class_metric, confusion, figure, per_class, reliability
 from metier.evaluate.compare import Pair, Setting, compare, difference_interval, finish
 from metier.evaluate.config import EvaluateConfig
-from metier.evaluate.criteria import Criterion, check, defaults
+from metier.evaluate.criteria import Criterion, check, decided_by, defaults
 from metier.evaluate.intervals import (
     MIN_GROUPS,
     MIN_ITEMS,
@@ -32,7 +32,7 @@ from metier.evaluate.intervals import (
     proportions,
     wilson,
 )
-from metier.evaluate.items import ANSWERS, CLASSIFY, SCORE, SPANS, Array, Items
+from metier.evaluate.items import CLASSIFY, LABELLED, MULTI_LABEL, SPANS, Array, Items
 from metier.evaluate.metrics import Metric, for_kind, value
 from metier.evaluate.resample import bootstrap, units
 from metier.evaluate.verdict import Evidence, Key, decide, shortfalls
@@ -64,7 +64,7 @@ def evaluate(
     rows = load.split_rows(examples.path / "examples.parquet")
     known = load.classes(predictions.path)
     described = load.models(predictions.path)
-    criteria, source = _criteria(config, task, list(described), known if kind not in (SCORE, ANSWERS) else None)
+    criteria, source = _criteria(config, task, list(described), known if kind in LABELLED else None)
     if not len(rows) or not described:
         return _nothing(task, told, criteria, source, out)
     found = load.same_classes({name: load.items(predictions.path, name, rows, kind, known) for name in described})
@@ -79,8 +79,8 @@ def evaluate(
     gaps = shortfalls(evidence)
     results = {
         "task": task.model_dump(mode="json"), "profile": {"kind": kind, "pipeline": told.pipeline},
-        "primary": primary, "models": blocks, "comparisons": comparisons,
-        "verdict": verdict, "cases": counts,
+        "primary": primary, "decided_by": {name: decided_by(primary, name) for name in blocks},
+        "models": blocks, "comparisons": comparisons, "verdict": verdict, "cases": counts,
         "warnings": [{"text": text, "text_zh": text_zh} for text, text_zh in
                      [*gaps, *notes.split(found, unit, len(known)), *notes.models(found, measured.values)]],
         "data": {"test": len(rows), "groups": unit.count if unit.clustered else _named(rows), "classes": len(known)},
@@ -137,7 +137,7 @@ def _model_blocks(
         block = dict(described[name])
         for metric in metrics:
             block[metric.name] = _figure(metric, measured, name, setting)
-        if one.kind not in (SCORE, ANSWERS):
+        if one.kind in LABELLED:
             # A text may hold many spans of a type: they are counted as a group, never as so many independent draws.
             unit = replace(setting.unit, clustered=setting.unit.clustered or one.kind == SPANS)
             block["per_class"] = per_class(one, unit, setting.alpha)
@@ -186,19 +186,18 @@ def _evidence(
             rows[one.metric, one.label, one.model] = {
                 "difference": pair.tuned_value - pair.other_value, "low": low, "high": high,
             }  # fmt: skip
-    return Evidence(
-        told.primary, figures, rows, several=told.kind not in (CLASSIFY, SCORE, ANSWERS), spans=told.kind == SPANS
-    )
+    return Evidence(told.primary, figures, rows, several=told.kind in (MULTI_LABEL, SPANS), spans=told.kind == SPANS)
 
 
 def _cases(measured: Measured, rows: pa.Table, task: TaskConfig, out: Path, primary: str) -> dict[str, Any]:
     better = next(metric.better for metric in measured.metrics if metric.name == primary)
-    others = [name for name in measured.models if name != "tuned"]
+    others = [name for name, one in measured.models.items() if name != "tuned" and cases.tells(one)]
     against = cases.strongest(others, {name: measured.values[name, primary] for name in others}, better)
     if against is None:
         write(cases.CASES.empty_table(), out / "cases.parquet")
         return cases.empty()
-    table, counts = cases.find(measured.models["tuned"], measured.models[against], rows, task.label_separator)
+    tuned, other = measured.models["tuned"], measured.models[against]
+    table, counts = cases.find(tuned, other, written.asked(rows, tuned.kind), task.label_separator)
     write(table, out / "cases.parquet")
     return {**counts, "against": against}
 

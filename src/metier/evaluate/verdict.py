@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from metier.evaluate import wording
-from metier.evaluate.criteria import Criterion
+from metier.evaluate.criteria import Criterion, decided_by
 from metier.evaluate.wording import Both
 
 Key = tuple[str, str, str]  # metric, label, other model
@@ -71,7 +71,7 @@ def shortfalls(evidence: Evidence) -> list[Both]:
     """A sentence for every model that the tuned one is not shown to beat on the primary metric; the worst first."""
     found = []
     for (metric, label, model), row in evidence.rows.items():
-        if metric != evidence.primary or label or row.get("outcome", "better") == "better":
+        if metric != decided_by(evidence.primary, model) or label or row.get("outcome", "better") == "better":
             continue
         gain = (row["difference"] or 0.0) * (1 if row.get("better") == "higher" else -1)
         other = wording.model_name(model)

@@ -22,6 +22,10 @@ MODELS: dict[str, Both] = {
     "mean": ("always giving the mean value", "总是给出平均值的做法"),
     "tfidf": ("the word-counting model (tfidf)", "词频模型（tfidf）"),
     "dictionary": ("the dictionary of known entities (dictionary)", "已知实体词典（dictionary）"),
+    "lead": ("taking the first three sentences (lead)", "直接取前三句的做法（lead）"),
+    "nearest": ("copying the answer to the nearest training question (nearest)", "照抄最相近训练问题的答案（nearest）"),
+    "ngram": ("the n-gram model (ngram)", "n 元语言模型（ngram）"),
+    "longer": ("preferring the longer answer (longer)", "总是选较长回答的做法（longer）"),
     "linear_tagger": ("the linear tagger (linear_tagger)", "线性标注器（linear_tagger）"),
     "best_sentence": (
         "giving the sentence nearest to the question (best_sentence)",
@@ -29,6 +33,19 @@ MODELS: dict[str, Both] = {
     ),
     "no_answer": ('always saying "no answer"', "总是回答“没有答案”的做法"),
 }
+# Figures that are counts of 100 cases, as a sentence.
+SHARES: dict[str, Both] = {
+    "preference_accuracy": ("Of 100 pairs the tuned model prefers the right answer in {}",
+                            "每 100 对回答中，微调模型选对 {} 对"),
+    "preference_by_token": ("Of 100 pairs the tuned model prefers the right answer in {}, length taken out",
+                            "每 100 对回答中，去除长度影响后微调模型选对 {} 对"),
+    "preference_equal_length": ("Of 100 pairs of equal length the tuned model prefers the right answer in {}",
+                                "每 100 对长度相当的回答中，微调模型选对 {} 对"),
+    "exact_match": ("Of 100 answers of the tuned model {} are the right words",
+                    "微调模型的每 100 条回答中，{} 条用词完全正确"),
+    "finished": ("Of 100 answers of the tuned model {} end by themselves", "微调模型的每 100 条回答中，{} 条自行结束"),
+    "empty": ("Of 100 answers of the tuned model {} are empty", "微调模型的每 100 条回答中，{} 条为空"),
+}  # fmt: skip
 MET: dict[str, Both] = {
     "yes": ("Met.", "达到。"),
     "unclear": ("Not certain: this test set is too small to be sure.", "不能确定：测试集太小，无法下结论。"),
@@ -77,6 +94,10 @@ def absolute(metric: str, label: str, figure: dict[str, Any], several: bool = Fa
             f"Of 100 texts the tuned model gets {every[0]}{v} right{between[0]}",
             f"每 100 条文本中，微调模型判对 {v} 条{every[1]}{between[1]}",
         )
+    if metric in SHARES:
+        v, between = hundred(value), _between(low, high, hundred)
+        english, chinese = SHARES[metric]
+        return f"{english.format(v)}{between[0]}", f"{chinese.format(v)}{between[1]}"
     if metric == "ece":
         v, between = hundred(value), _between(low, high, hundred)
         return (
@@ -152,7 +173,9 @@ def demand(one: Criterion) -> Both:
             return f"asked for: better by {least[0]} {shift}", f"要求：优势{least[1]} {shift_zh}"
         most = ("less than" if strict else "at most", "小于" if strict else "不超过")
         return f"allowed: worse by {most[0]} {shift}", f"允许：差距{most[1]} {shift_zh}"
-    figure = hundred(one.number) if one.metric in ("accuracy", "recall", "precision", "ece") else number(one.number)
+    figure = (
+        hundred(one.number) if one.metric in ("accuracy", "recall", "precision", "ece", *SHARES) else number(one.number)
+    )
     if one.higher:
         return (f"asked for: {'more than' if strict else 'at least'} {figure}",
                 f"要求：{'高于' if strict else '不低于'} {figure}")  # fmt: skip

@@ -42,8 +42,9 @@ class Row:
     A million rows are in memory at once, so a row holds little: about 400 bytes with its strings.
     """
 
-    __slots__ = ("_ids", "_metadata", "_text", "answers", "asked", "cluster", "formed", "group", "id", "key",
-                 "label", "labels", "language", "pair", "place", "source", "spans", "split", "texts", "time", "value")  # fmt: skip
+    __slots__ = ("_ids", "_metadata", "_text", "answers", "asked", "cluster", "formed", "group", "id", "key", "label",
+                 "labels", "language", "pair", "place", "source", "spans", "split", "texts", "time",
+                 "value")  # fmt: skip
 
     def __init__(
         self, id: str, source: str, text: str | None = None, language: str = "", group: str = "",

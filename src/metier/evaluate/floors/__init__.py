@@ -1,13 +1,16 @@
 """The floors: cheap models found by name behind the door `floor`."""
 
 from metier.evaluate.config import EvaluateConfig
-from metier.evaluate.floors import constant, dictionary, linear_tagger, sentence, tfidf
+from metier.evaluate.floors import constant, dictionary, linear_tagger, ngram, sentence, tfidf, written
 from metier.evaluate.floors.base import Floor, FloorData, FloorPrediction
 from metier.train.config import TaskConfig
 from metier.train.tasks import profile
 
-__all__ = ["Floor", "FloorData", "FloorPrediction", "constant", "dictionary", "floor_names", "linear_tagger",
-           "model_names", "sentence", "tfidf"]  # fmt: skip
+__all__ = ["ONLY_WRITE", "Floor", "FloorData", "FloorPrediction", "constant", "dictionary", "floor_names",
+           "linear_tagger", "model_names", "ngram", "sentence", "tfidf", "written"]  # fmt: skip
+
+
+ONLY_WRITE = ("lead", "nearest")  # floors that give an answer and no likelihoods
 
 
 def floor_names(config: EvaluateConfig, task: TaskConfig) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 
 from metier.train.config import TaskConfig
 from metier.train.tasks.base import Span
@@ -29,6 +30,10 @@ class FloorData:
     asked_pairs: Sequence[str] | None = None
     """Likewise of the test texts."""
     classes: tuple[str, ...] = ()
+    learned: pa.Table | None = None
+    """The training examples, where answers are texts."""
+    tested: pa.Table | None = None
+    """Likewise the test examples. Their answers are there for likelihoods and lengths, and not to be copied."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,12 @@ class FloorPrediction:
     values: np.ndarray | None = None
     spans: list[list[Span]] | None = None  # extract: the words found, labelled as given or not, and how sure that is
     scores: np.ndarray | None = None
+    texts: list[str] | None = None  # what was written
+    finished: list[bool] | None = None  # it ended by itself
+    bits: Sequence[float] | None = None  # -log2 likelihood of the gold answer, or of the text
+    bytes: Sequence[int] | None = None  # of UTF-8 that the bits pay for
+    margins: Sequence[float] | None = None  # chosen minus rejected, a token
+    raw_margins: Sequence[float] | None = None  # chosen minus rejected
     how: str = ""
 
 

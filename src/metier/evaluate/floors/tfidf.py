@@ -32,7 +32,7 @@ def tfidf(train: FloorData, test_texts: list[str], task: TaskConfig, seed: int) 
     """TF-IDF with a linear SVM (labels; one against the rest for several) or ridge regression (values)."""
     outputs = max(len(train.classes), 1)
     texts = list(train.texts)
-    features, name = _features(texts, COEFFICIENTS // outputs)
+    features, name = features_for(texts, COEFFICIENTS // outputs)
     try:
         known = features.fit_transform(texts)
     except ValueError:  # no word and no character in any text: nothing to learn from
@@ -90,7 +90,7 @@ def _with_pairs(train: FloorData, test_texts: list[str], known: Any, new: Any, m
     """Features of the documents beside those of the short texts and two figures of how much the two share."""
     sparse = need("scipy.sparse", "evaluate")
     pairs, asked = list(train.pairs or ()), list(train.asked_pairs or ())
-    features, _ = _features(pairs, most)
+    features, _ = features_for(pairs, most)
     short = features.fit_transform(pairs)
     shared = [[_shared(text, pair) for text, pair in zip(texts, others, strict=True)]
               for texts, others in ((train.texts, pairs), (test_texts, asked))]  # fmt: skip
@@ -111,7 +111,7 @@ def _shared(text: str, pair: str) -> tuple[float, float]:
     return len(wanted & everywhere) / len(wanted), best / len(wanted)
 
 
-def _features(texts: Sequence[str], most: int) -> tuple[Any, str]:
+def features_for(texts: Sequence[str], most: int) -> tuple[Any, str]:
     """The vectoriser for these texts and its name."""
     text = need("sklearn.feature_extraction.text", "evaluate")
     union = need("sklearn.pipeline", "evaluate").make_union

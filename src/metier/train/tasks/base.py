@@ -41,6 +41,12 @@ class Decoded:
     values: list[float] = field(default_factory=list)  # (n,) score
     scores: np.ndarray | None = None  # (n, classes) probabilities
     spans: list[list[Span]] = field(default_factory=list)  # (n,) tag, extract
+    texts: list[str] = field(default_factory=list)  # (n,) what the model wrote
+    finished: list[bool] = field(default_factory=list)  # (n,) it ended by a stop token, not by the limit
+    bits: list[float] = field(default_factory=list)  # (n,) -log2 likelihood of the right answer, or of the text itself
+    bytes: list[int] = field(default_factory=list)  # (n,) of UTF-8 that `bits` pay for
+    margins: list[float] = field(default_factory=list)  # (n,) prefer: chosen minus rejected, nats a token
+    raw_margins: list[float] = field(default_factory=list)  # (n,) prefer: chosen minus rejected, nats
 
 
 @dataclass(frozen=True)
