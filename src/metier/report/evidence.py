@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from metier.report import charts
-from metier.report.opening import how, listed
+from metier.report.opening import how, kind_of, listed
 from metier.report.words import PERCENT, Words
 
 METRICS = (
@@ -33,6 +33,17 @@ METRICS = (
     "mae",
     "rmse",
     "spearman",
+    "bits_per_byte",
+    "rouge_l",
+    "chrf",
+    "token_f1",
+    "exact_match",
+    "finished",
+    "empty",
+    "distinct_2",
+    "preference_accuracy",
+    "preference_by_token",
+    "preference_equal_length",
 )
 MODELS = (
     "tuned",
@@ -45,6 +56,10 @@ MODELS = (
     "majority",
     "mean",
     "no_answer",
+    "nearest",
+    "lead",
+    "ngram",
+    "longer",
 )
 LETTERED = 20  # classes up to which the heat map carries names and counts
 CONFUSIONS = 10
@@ -66,11 +81,16 @@ def evidence(facts: Mapping[str, Any], words: Words, show_texts: bool) -> dict[s
         "confusion": confusion(tuned, words),
         "reliability": reliability(tuned, words),
         "cases": {kind: cases(facts, kind, words, show_texts) for kind in ("broken", "mended")},
-        "severity": words(
-            "cases.wrong_spans" if marked else "cases.sure" if results["primary"] in PERCENT else "cases.error"
-        ),
+        "severity": words(_severity(results, marked)),
         "marked": words("cases.marks") if marked and show_texts else "",
     }
+
+
+def _severity(results: Mapping[str, Any], marked: bool) -> str:
+    """The key of the heading above how bad a case is."""
+    if kind_of(results) == "preference":
+        return "cases.margin"
+    return "cases.wrong_spans" if marked else "cases.sure" if results["primary"] in PERCENT else "cases.error"
 
 
 def scores(results: Mapping[str, Any], words: Words) -> dict[str, Any]:
@@ -84,7 +104,7 @@ def scores(results: Mapping[str, Any], words: Words) -> dict[str, Any]:
         rows.append(
             {
                 "name": words.model(name, models),
-                "how": how(name, models, words),
+                "how": how(name, results, words),
                 "tuned": name == "tuned",
                 "cells": cells,
                 "seconds": words.seconds(models[name].get("seconds")),

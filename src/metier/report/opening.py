@@ -21,9 +21,15 @@ OPPONENTS = (
     "tfidf",
     "majority",
     "mean",
+    "nearest",
+    "lead",
+    "ngram",
+    "longer",
 )  # the order in which people ask
 SMALL_TEST = 200  # below it a 95 % interval of an accuracy of 0.9 is wider than +-4 points (normal approximation)
 FAR = 6.0  # an opponent so many times further off than the nearest is drawn as an arrow, or it would flatten the rest
+QUOTED = ("text", "preference")  # kinds whose answers are texts: cut, or hidden, as the texts are
+WRITTEN = (*QUOTED, "bits")
 CRITERION = {"yes": "yes", "no": "no"}
 
 
@@ -87,20 +93,31 @@ def warnings(results: Mapping[str, Any], words: Words) -> list[str]:
 
 
 def primary_comparisons(results: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Tuned against each opponent on the first metric, in the order in which people ask."""
-    rows = [row for row in results.get("comparisons", ()) if row["metric"] == results["primary"]]
+    """Tuned against each opponent on the metric that decides, in the order in which people ask. That is the first one,
+    but for an opponent that cannot have it."""
+    by = results.get("decided_by") or {}
+    rows = [row for row in results.get("comparisons", ())
+            if row["metric"] == by.get(row["against"], results["primary"])]  # fmt: skip
     order = {name: index for index, name in enumerate(OPPONENTS)}
     return sorted(rows, key=lambda row: (order.get(row["against"], len(order)), row["against"]))
 
 
 def opponents(results: Mapping[str, Any], words: Words) -> list[dict[str, Any]]:
-    """One worded outcome and one picture for each opponent, all on one axis with better to the right."""
+    """One worded outcome and one picture for each opponent; those of one metric on one axis, better to the right."""
     told = primary_comparisons(results)
+    metrics = dict.fromkeys(row["metric"] for row in told)
+    return [one for metric in metrics for one in _on_axis([row for row in told if row["metric"] == metric], results,
+                                                          words)]  # fmt: skip
+
+
+def _on_axis(told: list[Mapping[str, Any]], results: Mapping[str, Any], words: Words) -> list[dict[str, Any]]:
     rows = [{**row, **_turned(row)} for row in told]
     limit = axis_limit(rows)
     shown = []
     for index, (plain, row) in enumerate(zip(told, rows, strict=True)):
         sentence = _sentence(plain, words, results["models"])
+        if row["metric"] != results["primary"]:
+            sentence = words("versus.on", metric=words.metric(row["metric"]), sentence=sentence)
         scale = 100.0 if row["metric"] in PERCENT else 1.0
         steps = charts.nice_ticks(-limit * scale, limit * scale)
         ticks = [(tick / scale, f"{tick:+g}".replace("-", "\u2212") if tick else "0") for tick in steps]
@@ -119,7 +136,7 @@ def opponents(results: Mapping[str, Any], words: Words) -> list[dict[str, Any]]:
                 "word": words(f"outcome.{row['outcome']}"),
                 "sentence": sentence,
                 "score": words("opponents.score", score=words.figure(row["metric"], score)),
-                "how": how(row["against"], results["models"], words),
+                "how": how(row["against"], results, words),
                 "picture": picture,
                 "far": row["value"] is not None and abs(row["value"]) > limit,
             }
@@ -127,9 +144,15 @@ def opponents(results: Mapping[str, Any], words: Words) -> list[dict[str, Any]]:
     return shown
 
 
-def how(name: str, models: Mapping[str, Any], words: Words) -> str:
+def how(name: str, results: Mapping[str, Any], words: Words) -> str:
     """One sentence on what a model is; ours if we have one in this language, else the evaluation's."""
-    return words.known("how", name, str((models.get(name) or {}).get("how") or " "))
+    told = str((results["models"].get(name) or {}).get("how") or " ")
+    return words.known("how", "base_writes" if name == "base" and kind_of(results) in WRITTEN else name, told)
+
+
+def kind_of(results: Mapping[str, Any]) -> str:
+    """How the task's answers are compared; "" in results that do not say."""
+    return str((results.get("profile") or {}).get("kind") or "")
 
 
 def axis_limit(rows: Iterable[Mapping[str, Any]]) -> float:
@@ -187,7 +210,12 @@ def listed(
             if show_texts and row.get("marks")
             else None,
             "length": words("cases.length", n=words.count(len(str(row.get("text") or "")))),
-            **{name: _given(row, name, words, show_texts) for name in ("gold", "base", "tuned")},
+            **{
+                name: _quoted(row, name, words, show_texts, characters)
+                if kind_of(facts["results"]) in QUOTED
+                else _given(row, name, words, show_texts)
+                for name in ("gold", "base", "tuned")
+            },
             "severity": severity(row, facts, words),
         }
         for row in rows[:most]
@@ -203,12 +231,20 @@ def _given(row: Mapping[str, Any], name: str, words: Words, show_texts: bool) ->
     return answer(row.get(name), words)
 
 
+def _quoted(row: Mapping[str, Any], name: str, words: Words, show_texts: bool, characters: int) -> str:
+    """An answer that is a text: cut as the text is, and hidden with it."""
+    text = str(row.get(name) or "")
+    if text and not show_texts:
+        return words("hidden")
+    return cut(text, characters) or words("none")
+
+
 def severity(row: Mapping[str, Any], facts: Mapping[str, Any], words: Words) -> str:
     """How sure the tuned model was, or how large its error is."""
     value = row.get("severity")
     if row.get("marks"):
         return words.count(value)
-    if facts["results"]["primary"] in PERCENT:
+    if facts["results"]["primary"] in PERCENT and kind_of(facts["results"]) != "preference":
         return words.percent(value, 0)
     return words.plain(value)
 

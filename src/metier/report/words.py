@@ -20,8 +20,9 @@ LANGUAGES = ("en", "zh")
 # Shown as %, differences as points.
 PERCENT = {"accuracy", "macro_f1", "micro_f1", "ece", "precision", "recall", "f1", "entity_f1", "entity_precision",
            "entity_recall", "answer_f1", "answer_exact", "has_answer_f1", "no_answer_accuracy", "aupr",
-           "precision_at_80_recall"}  # fmt: skip
-LOWER = {"mae", "rmse", "ece"}  # lower is better
+           "precision_at_80_recall", "exact_match", "finished", "empty", "preference_accuracy", "preference_by_token",
+           "preference_equal_length"}  # fmt: skip
+LOWER = {"mae", "rmse", "ece", "bits_per_byte", "empty"}  # lower is better
 MINUS = "\u2212"
 
 
