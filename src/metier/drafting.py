@@ -18,6 +18,22 @@ from metier.recipe import write_word
 from metier.registry import names
 
 TABLES = {".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json", ".parquet", ".pq"}
+# What a task learns from, as the comment behind it says.
+MEANS = {
+    "classify": "a label a text", "score": "a number a text", "tag": "marked entities in a text",
+    "relate": "a label for two marked stretches of a text", "extract": "questions whose answers stand in a text",
+    "generate": "an answer to a text or a question", "chat": "the answers in a conversation",
+    "pretrain": "texts to read on", "prefer": "the better of two answers",
+}  # fmt: skip
+# Shape of a table (collect/shapes.py) -> tasks that learn from it, the one to guess first.
+READ_BY = {
+    "messages": ("chat", "generate"), "sharegpt": ("chat", "generate"), "alpaca": ("generate", "chat"),
+    "prompt-completion": ("generate", "chat"), "question-answer": ("generate", "chat"), "preference": ("prefer",),
+    "tokens": ("tag",), "spans": ("tag",), "squad": ("extract", "generate"),
+}  # fmt: skip
+LABELLED = ("classify", "relate")
+WRITING = ("generate", "chat", "prefer", "pretrain")  # need a base that writes
+SMALL_BASE = "Qwen/Qwen2.5-0.5B"  # Apache-2.0, English and Chinese, trains on a processor in hours
 FEW = 20  # distinct numbers up to which a numeric column is still taken for labels
 
 
@@ -74,7 +90,7 @@ def render(made: Draft) -> str:
     lines = ["# Written by `metier new` after looking at the data. What it saw:"]
     lines += [f"#   {_one_line(line)}" for line in made.seen]
     lines += ["# `metier show THIS` prints every key with its default.", "", f"name: {write_word(data['name'])}",
-              f"task: {data['task']}            # classify: a label a text; score: a number a text", "seed: 0", "",
+              f"task: {data['task']:<20} # {MEANS.get(data['task'], 'see `metier show`')}", "seed: 0", "",
               "collect:", "  sources:", f"    - path: {write_word(source['path'])}"]  # fmt: skip
     if "columns" in source:
         lines.append("      columns:                # role: column name")
@@ -83,9 +99,10 @@ def render(made: Draft) -> str:
             lines.append("        # group: customer_no    # patient, client or matter: never in train and test both")
     if source.get("label_from"):
         lines.append("      label_from: folder      # the name of a file's folder is its label")
+    train = {"base_model": "minilm", "method": "full", **data.get("train", {})}
     lines += ["", "prepare:", "  split:", "    test: 0.2", "    validation: 0.1", "", "train:",
-              "  base_model: minilm        # `metier bases`; or a folder, or a Hub id",
-              "  method: full              # full, lora, frozen", "", "evaluate:",
+              f"  base_model: {train['base_model']:<13} # `metier bases`; or a folder, or a Hub id",
+              f"  method: {train['method']:<17} # full, lora, frozen", "", "evaluate:",
               "  # Written before the run; decides SIGN OFF, CONDITIONAL or REJECT.", "  accept:"]  # fmt: skip
     lines += [f"    - {write_word(criterion)}" for criterion in data["evaluate"]["accept"]]
     return "\n".join(lines) + "\n"
@@ -96,6 +113,8 @@ def _table(path: Path, shown: str, task: str | None, columns: Mapping[str, str])
     from metier.collect.roles import guess
     from metier.collect.table import peek
 
+    if path.suffix.lower() not in TABLES and task in ("tag", "pretrain"):  # CoNLL files; texts of any kind
+        return Draft(_recipe(path, {"path": shown}, task), [f"{path.name}: taken as a whole for the task {task}"])
     if path.suffix.lower() not in TABLES:
         raise UserError(
             f"a recipe cannot be guessed for a single {path.suffix or 'nameless'} file", str(path),
@@ -114,6 +133,10 @@ def _table(path: Path, shown: str, task: str | None, columns: Mapping[str, str])
     roles = guess(preview.columns, preview.rows, preview.headerless, said)
     if said.keys() & {"label", "value"}:  # the answer that was named, and no other
         roles = {role: name for role, name in roles.items() if role in said or role not in ("label", "value")}
+    if "text" not in columns and (shaped := _by_shape(path, shown, preview, task, columns)):
+        return shaped
+    if task in WRITING or task in ("tag", "extract"):
+        return _by_columns(path, shown, preview, roles, task, columns)
     kind = task or ("score" if "label" not in roles and "value" in roles else "classify")
     answer = "value" if kind == "score" else "label"
     if answer not in roles and (other := {"value": "label", "label": "value"}[answer]) in roles:
@@ -126,8 +149,7 @@ def _table(path: Path, shown: str, task: str | None, columns: Mapping[str, str])
                 f"'collect.sources.0.columns={{text: COLUMN, {answer}: COLUMN}}'",
             )  # fmt: skip
     roles = {role: column for role, column in roles.items() if role not in {"label", "value"} - {answer}}
-    seen = [f"{path.name}: {preview.n_rows if preview.n_rows is not None else 'many'} rows, "
-            f"columns {', '.join(preview.columns)}"]  # fmt: skip
+    seen = [_rows_of(path, preview)]
     if taken := [f"{role} = '{column}'" for role, column in roles.items() if role not in said]:
         seen.append(f"columns guessed: {', '.join(taken)}")
     if preview.encoding:
@@ -141,6 +163,52 @@ def _table(path: Path, shown: str, task: str | None, columns: Mapping[str, str])
         if len(distinct) > FEW and all(_number(value) for value in distinct):
             seen.append("the labels are many different numbers: perhaps the task is score")
     return Draft(_recipe(path, {"path": shown, "columns": roles}, kind), seen)
+
+
+def _by_shape(path: Path, shown: str, preview: Any, task: str | None, columns: Mapping[str, str]) -> Draft | None:
+    """The draft for a table whose columns say by themselves what it holds; None for any other."""
+    from metier.collect.shapes import recognise
+
+    answered = task is None and "text" in preview.roles and bool({"label", "value"} & {*preview.roles, *columns})
+    shape = recognise(preview.columns, preview.rows, answered)
+    read_by = READ_BY.get(shape.name, ()) if shape else ()
+    known = [name for name in read_by if name in names("task")]
+    if shape is None or not known or (task is not None and task not in known):
+        return None
+    own = ", ".join(f"{field} = '{column}'" for field, column in shape.columns.items())
+    seen = [_rows_of(path, preview), f"taken for '{shape.name}' ({own})"]
+    if task is None and len(known) > 1:
+        seen.append(f"the task could also be {', '.join(known[1:])}")
+    source: dict[str, Any] = {"path": shown} | ({"columns": dict(columns)} if columns else {})
+    return Draft(_recipe(path, source, task or known[0]), seen)
+
+
+def _by_columns(
+    path: Path, shown: str, preview: Any, roles: Mapping[str, str], task: str, columns: Mapping[str, str]
+) -> Draft:
+    """The draft for a task whose data has no shape of its own: named columns, or one column of texts."""
+    wanted = {"pretrain": ("text",), "generate": ("text", "answer"), "chat": ("text", "answer")}.get(task, ())
+    usual = {
+        plain: name for name in reversed(preview.columns) if (plain := name.strip().lower()) in ("answer", "summary")
+    }
+    chosen = {**{role: name for role, name in roles.items() if role not in ("label", "value")}, **columns}
+    if "answer" in wanted and "answer" not in chosen and usual:
+        chosen["answer"] = next(iter(usual.values()))
+    if not wanted or any(role not in chosen for role in wanted):
+        raise UserError(
+            f"this table has nothing that the task {task} learns from ({MEANS[task]})",
+            f"{path}, columns: {', '.join(preview.columns)}",
+            "see docs/guide/dataset-shapes.md for the shapes that are recognised" + (
+                f", or say which columns: metier new {path.name} --task {task} --text COLUMN --label COLUMN"
+                if wanted else ""),
+        )  # fmt: skip
+    seen = [_rows_of(path, preview), "columns: " + ", ".join(f"{role} = '{name}'" for role, name in chosen.items())]
+    return Draft(_recipe(path, {"path": shown, "columns": chosen}, task), seen)
+
+
+def _rows_of(path: Path, preview: Any) -> str:
+    number = preview.n_rows if preview.n_rows is not None else "many"
+    return f"{path.name}: {number} rows, columns {', '.join(preview.columns)}"
 
 
 def _remote(address: str, task: str | None, columns: Mapping[str, str]) -> Draft:
@@ -180,7 +248,7 @@ def _folder(path: Path, names: Sequence[str], shown: str, task: str | None, colu
         f"{path.name}: " + ", ".join(f"{n} {suffix}" for suffix, n in sorted(kinds.items(), key=lambda x: -x[1])[:8])
     ]
     source: dict[str, Any] = {"path": shown} | ({"columns": dict(columns)} if columns else {})
-    if not set(kinds) & TABLES and len(folders) > 1:
+    if kind in LABELLED and not set(kinds) & TABLES and len(folders) > 1:
         source["label_from"] = "folder"
         seen.append(f"{len(folders)} folders, taken for labels")
     return Draft(_recipe(path, source, kind), seen)
@@ -188,7 +256,21 @@ def _folder(path: Path, names: Sequence[str], shown: str, task: str | None, colu
 
 def _recipe(path: Path, source: dict[str, Any], task: str) -> dict[str, Any]:
     accept = ["spearman > tfidf", "mae < base"] if task == "score" else ["accuracy > tfidf", "accuracy > base"]
-    return {"name": _name(path), "task": task, "collect": {"sources": [source]}, "evaluate": {"accept": accept}}
+    if task not in ("classify", "score"):
+        accept = list(_profile(task).accept)
+    data = {"name": _name(path), "task": task, "collect": {"sources": [source]}, "evaluate": {"accept": accept}}
+    if task in WRITING:
+        whole = task == "pretrain"
+        data["train"] = {"base_model": SMALL_BASE if whole else f"{SMALL_BASE}-Instruct",
+                         "method": "full" if whole else "lora"}  # fmt: skip
+    return data
+
+
+def _profile(task: str) -> Any:
+    from metier.registry import lookup
+    from metier.train.config import TaskConfig
+
+    return lookup("task", task).profile(TaskConfig(name=task))
 
 
 def _name(path: Path) -> str:

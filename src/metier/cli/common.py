@@ -15,7 +15,10 @@ RecipeArgument = Annotated[
     str, typer.Argument(metavar="RECIPE", help="Recipe file, shipped recipe (finance/customer-service) or data file.")
 ]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Overrides: train.epochs=5")]
-TaskOption = Annotated[str | None, typer.Option("--task", help="For a bare data file: classify or score.")]
+TaskOption = Annotated[
+    str | None,
+    typer.Option("--task", help="For a bare data file: what is to be learned, such as classify, tag or chat."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.")]
 
 

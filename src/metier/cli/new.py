@@ -17,13 +17,17 @@ def add(app: typer.Typer) -> None:
         task: TaskOption = None,
         output: Annotated[Path | None, typer.Option("--output", "-o", help="Recipe to write.")] = None,
         text: Annotated[str | None, typer.Option("--text", help="Column with the text, if not guessed.")] = None,
-        label: Annotated[str | None, typer.Option("--label", help="Column with the label or the value.")] = None,
+        label: Annotated[str | None, typer.Option("--label", help="Column with the label, value or answer.")] = None,
         group: Annotated[str | None, typer.Option("--group", help="Column with patient, client or matter.")] = None,
         force: Annotated[bool, typer.Option("--force", help="Overwrite an existing recipe.")] = False,
     ) -> None:
         """Write a commented recipe for a data file, after looking at it."""
         from metier.drafting import write_recipe
 
-        said = {"text": text, "value" if task == "score" else "label": label, "group": group}
+        said = {
+            "text": text,
+            {"score": "value", "generate": "answer", "chat": "answer"}.get(task or "", "label"): label,
+            "group": group,
+        }
         path = write_recipe(data, task, output, force, {role: name for role, name in said.items() if name})
         print(f"wrote {path}; look at it, then: metier run {path}")
