@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from answering import known
-from metier.drafting import SMALL_BASE, draft, render, write_recipe
+from metier.drafting import draft, render, write_recipe
 from metier.errors import UserError
 from metier.recipe import load, parse
 
@@ -53,10 +53,10 @@ def test_the_shape_tells_the_task(shape: str, work: Path) -> None:
 
 def test_a_task_that_writes_gets_a_base_that_writes(work: Path) -> None:
     made = draft(written(work, {"text": "Article 1. The lender shall pay."}), "pretrain")
-    assert made.data["train"] == {"base_model": SMALL_BASE, "method": "full"}
-    assert f"base_model: {SMALL_BASE} " in render(made) and "texts to read on" in render(made)
+    assert made.data["train"] == {"base_model": "Qwen/Qwen2.5-0.5B", "method": "full"}
+    assert "base_model: Qwen/Qwen2.5-0.5B " in render(made) and "texts to read on" in render(made)
     made = draft(written(work, ROWS["messages"][0]))
-    assert made.data["train"] == {"base_model": f"{SMALL_BASE}-Instruct", "method": "lora"}
+    assert made.data["train"] == {"base_model": "Qwen/Qwen2.5-0.5B-Instruct", "method": "lora"}
 
 
 def test_columns_that_are_named(work: Path) -> None:
@@ -93,3 +93,11 @@ def test_a_text_with_a_label_stays_a_classification(work: Path) -> None:
     rows = [{"question": f"why this fee {i}", "answer": f"word {i}", "label": "ab"[i % 2]} for i in range(8)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     assert draft(path).data["task"] == "classify"
+
+
+def test_questions_with_a_label_beside_them_get_their_columns_named(work: Path) -> None:
+    path = work / "data.jsonl"
+    rows = [{"question": f"why this fee {i}", "answer": f"word {i}", "label": "ab"[i % 2]} for i in range(8)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    source = draft(path, "generate").data["collect"]["sources"][0]
+    assert source["columns"] == {"text": "question", "answer": "answer"}

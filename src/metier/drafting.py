@@ -19,21 +19,21 @@ from metier.registry import names
 
 TABLES = {".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json", ".parquet", ".pq"}
 # What a task learns from, as the comment behind it says.
-MEANS = {
+_MEANS = {
     "classify": "a label a text", "score": "a number a text", "tag": "marked entities in a text",
     "relate": "a label for two marked stretches of a text", "extract": "questions whose answers stand in a text",
     "generate": "an answer to a text or a question", "chat": "the answers in a conversation",
     "pretrain": "texts to read on", "prefer": "the better of two answers",
 }  # fmt: skip
 # Shape of a table (collect/shapes.py) -> tasks that learn from it, the one to guess first.
-READ_BY = {
+_READ_BY = {
     "messages": ("chat", "generate"), "sharegpt": ("chat", "generate"), "alpaca": ("generate", "chat"),
     "prompt-completion": ("generate", "chat"), "question-answer": ("generate", "chat"), "preference": ("prefer",),
     "tokens": ("tag",), "spans": ("tag",), "squad": ("extract", "generate"),
 }  # fmt: skip
-LABELLED = ("classify", "relate")
-WRITING = ("generate", "chat", "prefer", "pretrain")  # need a base that writes
-SMALL_BASE = "Qwen/Qwen2.5-0.5B"  # Apache-2.0, English and Chinese, trains on a processor in hours
+_LABELLED = ("classify", "relate")
+_WRITING = ("generate", "chat", "prefer", "pretrain")  # need a base that writes
+_SMALL_BASE = "Qwen/Qwen2.5-0.5B"  # Apache-2.0, English and Chinese, trains on a processor in hours
 FEW = 20  # distinct numbers up to which a numeric column is still taken for labels
 
 
@@ -90,7 +90,7 @@ def render(made: Draft) -> str:
     lines = ["# Written by `metier new` after looking at the data. What it saw:"]
     lines += [f"#   {_one_line(line)}" for line in made.seen]
     lines += ["# `metier show THIS` prints every key with its default.", "", f"name: {write_word(data['name'])}",
-              f"task: {data['task']:<20} # {MEANS.get(data['task'], 'see `metier show`')}", "seed: 0", "",
+              f"task: {data['task']:<20} # {_MEANS.get(data['task'], 'see `metier show`')}", "seed: 0", "",
               "collect:", "  sources:", f"    - path: {write_word(source['path'])}"]  # fmt: skip
     if "columns" in source:
         lines.append("      columns:                # role: column name")
@@ -135,7 +135,7 @@ def _table(path: Path, shown: str, task: str | None, columns: Mapping[str, str])
         roles = {role: name for role, name in roles.items() if role in said or role not in ("label", "value")}
     if "text" not in columns and (shaped := _by_shape(path, shown, preview, task, columns)):
         return shaped
-    if task in WRITING or task in ("tag", "extract"):
+    if task in _WRITING or task in ("tag", "extract"):
         return _by_columns(path, shown, preview, roles, task, columns)
     kind = task or ("score" if "label" not in roles and "value" in roles else "classify")
     answer = "value" if kind == "score" else "label"
@@ -169,9 +169,9 @@ def _by_shape(path: Path, shown: str, preview: Any, task: str | None, columns: M
     """The draft for a table whose columns say by themselves what it holds; None for any other."""
     from metier.collect.shapes import recognise
 
-    answered = task is None and "text" in preview.roles and bool({"label", "value"} & {*preview.roles, *columns})
+    answered = task is None and _labelled(preview, columns)
     shape = recognise(preview.columns, preview.rows, answered)
-    read_by = READ_BY.get(shape.name, ()) if shape else ()
+    read_by = _READ_BY.get(shape.name, ()) if shape else ()
     known = [name for name in read_by if name in names("task")]
     if shape is None or not known or (task is not None and task not in known):
         return None
@@ -180,7 +180,15 @@ def _by_shape(path: Path, shown: str, preview: Any, task: str | None, columns: M
     if task is None and len(known) > 1:
         seen.append(f"the task could also be {', '.join(known[1:])}")
     source: dict[str, Any] = {"path": shown} | ({"columns": dict(columns)} if columns else {})
+    if recognise(preview.columns, preview.rows, answered or _labelled(preview, {})) is None:
+        asked, answer = shape.columns.values()  # without names, the table would be taken for texts with labels
+        source["columns"] = {"text": asked, "answer": answer, **columns}
     return Draft(_recipe(path, source, task or known[0]), seen)
+
+
+def _labelled(preview: Any, columns: Mapping[str, str]) -> bool:
+    """Whether a text and a label (or a value) have been found by their names."""
+    return "text" in preview.roles and bool({"label", "value"} & {*preview.roles, *columns})
 
 
 def _by_columns(
@@ -196,7 +204,7 @@ def _by_columns(
         chosen["answer"] = next(iter(usual.values()))
     if not wanted or any(role not in chosen for role in wanted):
         raise UserError(
-            f"this table has nothing that the task {task} learns from ({MEANS[task]})",
+            f"this table has nothing that the task {task} learns from ({_MEANS[task]})",
             f"{path}, columns: {', '.join(preview.columns)}",
             "see docs/guide/dataset-shapes.md for the shapes that are recognised" + (
                 f", or say which columns: metier new {path.name} --task {task} --text COLUMN --label COLUMN"
@@ -248,7 +256,7 @@ def _folder(path: Path, names: Sequence[str], shown: str, task: str | None, colu
         f"{path.name}: " + ", ".join(f"{n} {suffix}" for suffix, n in sorted(kinds.items(), key=lambda x: -x[1])[:8])
     ]
     source: dict[str, Any] = {"path": shown} | ({"columns": dict(columns)} if columns else {})
-    if kind in LABELLED and not set(kinds) & TABLES and len(folders) > 1:
+    if kind in _LABELLED and not set(kinds) & TABLES and len(folders) > 1:
         source["label_from"] = "folder"
         seen.append(f"{len(folders)} folders, taken for labels")
     return Draft(_recipe(path, source, kind), seen)
@@ -259,9 +267,9 @@ def _recipe(path: Path, source: dict[str, Any], task: str) -> dict[str, Any]:
     if task not in ("classify", "score"):
         accept = list(_profile(task).accept)
     data = {"name": _name(path), "task": task, "collect": {"sources": [source]}, "evaluate": {"accept": accept}}
-    if task in WRITING:
+    if task in _WRITING:
         whole = task == "pretrain"
-        data["train"] = {"base_model": SMALL_BASE if whole else f"{SMALL_BASE}-Instruct",
+        data["train"] = {"base_model": _SMALL_BASE if whole else f"{_SMALL_BASE}-Instruct",
                          "method": "full" if whole else "lora"}  # fmt: skip
     return data
 

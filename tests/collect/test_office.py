@@ -307,3 +307,23 @@ def test_bombs_entities_and_missing_parts(name: str) -> None:
     assert refused({**kind, MAIN[name]: '<!DOCTYPE a [<!ENTITY x "y">]><a>&x;</a>'}, name) == "damaged"
     assert refused({**kind, MAIN[name]: "<a><b></a>"}, name) == "damaged"
     assert refused({"other.txt": "x"}, name) == "damaged"
+
+
+def test_a_workbook_is_a_table_where_somebody_says_so() -> None:
+    from metier.collect.table import read as rows_of
+
+    def row(number: int, *cells: str) -> str:
+        written = "".join(f"<c t='inlineStr' r='{'ABC'[at]}{number}'><is><t>{text}</t></is></c>"
+                          for at, text in enumerate(cells) if text)  # fmt: skip
+        return f"<row r='{number}'>{written}</row>"
+
+    sheet = row(1, "问题", "答案") + row(2, "利率多少？", "3.5%") + row(4, "", "无") + row(5, "费用？", "免费", "more")
+    book = named(xlsx(("secret", "hidden", row(1, "x")), ("数据", "", sheet)))
+    reading = rows_of(book, "a.xlsx", Options(columns={"text": "问题", "answer": "答案"}))
+    found = [(one.part, one.text, one.metadata.get("answer"), one.metadata.get("3")) for one in reading.pieces]
+    assert found == [("#1", "利率多少？", "3.5%", None), ("#3", "费用？", "免费", "more")]
+    assert [(refusal.part, refusal.reason) for refusal in reading.refused] == [("#2", "empty text")]
+    assert "line 4" in reading.refused[0].detail
+    with pytest.raises(Unreadable) as error:
+        rows_of(named(xlsx(("S", "hidden", row(1, "x")))), "a.xlsx", Options())
+    assert error.value.reason == "empty"

@@ -4,7 +4,7 @@ Purpose: one form behind which the rest need not know the format. Rows that are 
 line number and what is wrong. JSON may be a list of objects, an object of objects, an object with one list inside, or
 objects one after another, one a line or not.
 Trade-off: a table is in memory as Python objects; `large.py` reads the larger ones block by block with these parts.
-Not covered: spreadsheets (they have a reader of their own).
+A workbook is a table only where the recipe says so (`reader: table`); otherwise it is a document (`xlsx.py`).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from metier.collect.encoding import Decoded, decode
 from metier.collect.reading import Options, Unreadable
 
 PARQUET, FEATHER, ARROW = b"PAR1", b"FEA1", b"ARROW1"
+WORKBOOK = b"PK\x03\x04"  # an Excel workbook that the recipe calls a table
 STREAM = b"\xff\xff\xff\xff"  # how an Arrow stream begins; so its suffix must say it too
 SUFFIXES = {"parquet": "parquet", "pq": "parquet", "arrow": "arrow", "arrows": "arrow", "ipc": "arrow",
             "feather": "arrow", "orc": "orc"}  # fmt: skip
@@ -57,6 +58,8 @@ class Frame:
 def load(data: bytes, name: str, options: Options, limit: int | None = None) -> Frame:
     """The table as rows of cells; limit bounds the rows of a binary format only."""
     suffix = extension(name)
+    if data.startswith(WORKBOOK):
+        return _sheet(data, options)
     kind = binary(data[:8], suffix)
     if kind:
         return _columnar(data, kind, limit)
@@ -221,6 +224,16 @@ def _judged(whole: dict[str, Any], rows: list[Any]) -> list[Any]:
     if not isinstance(labels, dict):
         return rows
     return [{**row, "labels": labels} if isinstance(row, dict) and "annotation_sets" in row else row for row in rows]
+
+
+def _sheet(data: bytes, options: Options) -> Frame:
+    """The first sheet of a workbook, cells as they are shown; a row of it is a row of the table."""
+    from metier.collect.xlsx import records
+
+    columns, found = records(data, options)
+    rows = [Row(number, {name: cells.get(name) for name in columns}, place)
+            for number, (place, cells) in enumerate(found, 1)]  # fmt: skip
+    return Frame("xlsx", columns, rows, n_rows=len(rows))
 
 
 def _columnar(data: bytes, kind: str, limit: int | None) -> Frame:

@@ -40,7 +40,8 @@ NO_TEXT = {"", "nan", "NaN", "NAN", "null", "NULL", "<NA>", "#N/A", "NaT"}
 MEDIA = {"csv": "text/csv", "tsv": "text/tab-separated-values", "jsonl": "application/jsonl",
          "json": "application/json", "parquet": "application/vnd.apache.parquet",
          "xml": "application/xml", "arrow": "application/vnd.apache.arrow.file",
-         "orc": "application/vnd.apache.orc", "tfrecord": "application/x-tfrecord"}  # fmt: skip
+         "orc": "application/vnd.apache.orc", "tfrecord": "application/x-tfrecord",
+         "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"}  # fmt: skip
 OWN_KEYS = (
     *roles.USUAL,
     "encoding",
@@ -189,7 +190,7 @@ def peek(path: Path, columns: Mapping[str, str] | None = None, encoding: str = "
     size = path.stat().st_size
     with path.open("rb") as stream:
         suffix = frames.extension(path.name)
-        whole = size <= PEEK_BYTES or suffix == "json" or bool(frames.binary(stream.read(8), suffix))
+        whole = size <= PEEK_BYTES or suffix in ("json", "xlsx") or bool(frames.binary(stream.read(8), suffix))
         stream.seek(0)
         data = stream.read() if whole else stream.read(PEEK_BYTES).rsplit(b"\n", 1)[0]
     frame = load(data, path.name, Options(columns=columns or {}, encoding=encoding, delimiter=delimiter), PEEK_ROWS)

@@ -82,7 +82,26 @@ def read(data: bytes, name: str, options: Options) -> Reading:
         return _workbook(package)
 
 
-def _workbook(package: Package) -> Reading:
+def records(data: bytes, options: Options) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+    """The first sheet that is shown and has content as a table: the names in its first row, and for each row below its
+    number in the sheet and its cells by these names. A column without a name is called by its number.
+
+    Unreadable: as for `read`.
+    """
+    with opened(data, "Excel workbook", options) as package:
+        book, sheets = _opened(package)
+        for _, target, hidden in sheets:
+            table = _table(book, target)[0] if target in package and not hidden else []
+            if table:
+                names = {at: table[0][1].get(at, "") or str(at + 1) for _, cells in table for at in cells}
+                columns = list(dict.fromkeys(names[at] for at in sorted(names)))
+                return columns, [(number, {names[at]: text for at, text in cells.items()})
+                                 for number, cells in table[1:]]  # fmt: skip
+    raise Unreadable("empty", "no cell of the workbook has content")
+
+
+def _opened(package: Package) -> tuple[_Book, list[tuple[str, str, bool]]]:
+    """What the sheets share, and of each sheet its name, its part and whether it is hidden."""
     main = next(iter(package.matching(r"xl/workbook\d*\.xml")), "")
     if not main:
         raise Unreadable("damaged", "the package has no xl/workbook.xml")
@@ -91,15 +110,19 @@ def _workbook(package: Package) -> Reading:
     properties = next(inside(root, "workbookPr"), None)
     book.date1904 = properties is not None and get(properties, "date1904") in ("1", "true")
     _shared(book, relations)
+    return book, [(get(sheet, "name"), relations.get(get(sheet, "id"), ("", ""))[1],
+                   get(sheet, "state") in ("hidden", "veryHidden")) for sheet in inside(root, "sheet")]  # fmt: skip
+
+
+def _workbook(package: Package) -> Reading:
+    book, sheets = _opened(package)
     parts = []
-    for sheet in inside(root, "sheet"):
-        target = relations.get(get(sheet, "id"), ("", ""))[1]
-        hidden = get(sheet, "state") in ("hidden", "veryHidden")
+    for title, target, hidden in sheets:
         text = _sheet(book, target) if target in package else ""
         book.counts["sheets"] += 1
         if text:
             book.counts["hidden_sheets"] += hidden
-            parts.append(f"# {get(sheet, 'name')}{' [hidden sheet]' if hidden else ''}\n\n{text}")
+            parts.append(f"# {title}{' [hidden sheet]' if hidden else ''}\n\n{text}")
     if not parts:
         raise Unreadable("empty", "no cell of the workbook has content")
     core = package.core()
@@ -147,11 +170,10 @@ def _sheet(book: _Book, name: str) -> str:
     return "\n\n".join([*texts, *extras])
 
 
-def _cells(book: _Book, name: str) -> tuple[str, list[str]]:
-    """(rows as text, headers and footers), the sheet being read as a stream."""
+def _table(book: _Book, name: str) -> tuple[list[tuple[int, dict[int, str]]], list[str]]:
+    """(number and cells by column of each row with content, headers and footers), the sheet being read as a stream."""
     etree = need("lxml.etree", "documents")
     table: list[tuple[int, dict[int, str]]] = []
-    used: set[int] = set()
     extras: list[str] = []
     number = 0
     with book.package.stream(name) as stream:
@@ -165,7 +187,6 @@ def _cells(book: _Book, name: str) -> tuple[str, list[str]]:
                     cells = _row(book, item)
                     book.counts["hidden_rows"] += bool(cells) and item.get("hidden") in ("1", "true")
                     if cells:
-                        used |= cells.keys()
                         table.append((number, cells))
                     item.clear()
                     while item.getprevious() is not None:
@@ -177,6 +198,13 @@ def _cells(book: _Book, name: str) -> tuple[str, list[str]]:
                     extras.append(f"[{tag[-6:].lower()}]\n{text}")
         except etree.XMLSyntaxError as error:
             raise Unreadable("damaged", f"{name} is not valid XML: {error}") from None
+    return table, list(dict.fromkeys(extras))
+
+
+def _cells(book: _Book, name: str) -> tuple[str, list[str]]:
+    """(rows as text, headers and footers)."""
+    table, extras = _table(book, name)
+    used = {column for _, cells in table for column in cells}
     columns = {column: at for at, column in enumerate(sorted(used))}
     lines: list[str] = []
     before = 0
@@ -188,7 +216,7 @@ def _cells(book: _Book, name: str) -> tuple[str, list[str]]:
             row[columns[column]] = text
         lines.append("\t".join(row))
         before = number
-    return "\n".join(lines), list(dict.fromkeys(extras))
+    return "\n".join(lines), extras
 
 
 def _row(book: _Book, row: Any) -> dict[int, str]:
