@@ -19,7 +19,8 @@ import pyarrow as pa
 
 from metier.train.config import TaskConfig
 
-TEXTS, WINDOWS, PARTS = "texts", "windows", "parts"  # what a row of logits belongs to
+# What a row of logits belongs to. EXAMPLES: an example of a task that writes; its row is the loss of its answer.
+TEXTS, WINDOWS, PARTS, EXAMPLES = "texts", "windows", "parts", "examples"
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,12 @@ class Decoded:
     values: list[float] = field(default_factory=list)  # (n,) score
     scores: np.ndarray | None = None  # (n, classes) probabilities
     spans: list[list[Span]] = field(default_factory=list)  # (n,) tag
+    texts: list[str] = field(default_factory=list)  # (n,) what the model wrote
+    finished: list[bool] = field(default_factory=list)  # (n,) it ended by a stop token, not by the limit
+    bits: list[float] = field(default_factory=list)  # (n,) -log2 likelihood of the right answer, or of the text itself
+    bytes: list[int] = field(default_factory=list)  # (n,) of UTF-8 that `bits` pay for
+    margins: list[float] = field(default_factory=list)  # (n,) prefer: chosen minus rejected, nats a token
+    raw_margins: list[float] = field(default_factory=list)  # (n,) prefer: chosen minus rejected, nats
 
 
 @dataclass(frozen=True)
@@ -48,9 +55,9 @@ class Profile:
     """What the other stages must know of a task under its configuration; names are looked up behind their doors."""
 
     answer: str
-    """The column of the examples that holds what is to be learned: label, labels, value or spans."""
+    """The column of the examples that holds what is to be learned: label, value, spans, answer, text, ..."""
     kind: str
-    """How answers are compared (evaluate/items.py): classify, multi_label, score or spans."""
+    """How answers are compared (evaluate/items.py): classify, multi_label, score, spans, text, bits or preference."""
     primary: str
     """The metric that decides unless the recipe says otherwise."""
     floors: tuple[str, ...]
@@ -76,7 +83,8 @@ class Task(Protocol):
     outputs: int  # width of the logits
     problem_type: str  # Transformers' name, stored with the weights
     monitor_name: str  # the validation figure that early stopping watches; higher is better
-    rows: str  # TEXTS (windows averaged by the network), WINDOWS or PARTS
+    rows: str  # TEXTS (windows averaged by the network), WINDOWS, PARTS or EXAMPLES
+    longest: int  # tokens that the model sees at once where neither the recipe nor the base says less
 
     @staticmethod
     def profile(config: TaskConfig) -> Profile: ...
