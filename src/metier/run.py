@@ -36,7 +36,8 @@ PARENTS: dict[str, tuple[str, ...]] = {
 }
 ORDER = tuple(PARENTS)
 # Fields of the task that a stage does not read: changing them costs nothing there.
-UNREAD_TASK_FIELDS = {"prepare": ("label_names", "class_weights", "sub_tokens"), "train": ("label_names",)}
+WRITING = ("instruction", "system", "max_new_tokens", "preference")  # how a task that writes asks, and learns
+UNREAD_TASK_FIELDS = {"prepare": ("label_names", "class_weights", "sub_tokens", *WRITING), "train": ("label_names",)}
 TITLES = {"predictions": "evaluate: ask every model", "evaluate": "evaluate: compare and judge"}
 
 

@@ -70,3 +70,45 @@ def build(family: str, folder: Path) -> Base:
         eos_token="[SEP]",
     ).save_pretrained(folder)  # fmt: skip
     return resolve(str(folder))
+
+
+# Models that write, with a tokenizer over bytes, so that any text in any language has tokens.
+WRITERS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    name: (model, config, {**{k: v for k, v in sizes.items() if k != "pad_token_id"}, "vocab_size": 260, **more})
+    for name, model, config, sizes, more in (
+        ("llama", "LlamaForCausalLM", "LlamaConfig", FAMILIES["llama"][1],
+         {"max_position_embeddings": 512, "tie_word_embeddings": True}),
+        ("qwen2", "Qwen2ForCausalLM", "Qwen2Config", FAMILIES["qwen2"][1], {"max_position_embeddings": 512}),
+        ("gpt2", "GPT2LMHeadModel", "GPT2Config", FAMILIES["gpt2"][1], {"n_positions": 512}),
+        ("gemma2", "Gemma2ForCausalLM", "Gemma2Config", FAMILIES["gemma2"][1],
+         {"final_logit_softcapping": 0.05, "max_position_embeddings": 512, "query_pre_attn_scalar": 8}),
+        ("t5", "T5ForConditionalGeneration", "T5Config", FAMILIES["t5"][1], {"decoder_start_token_id": 257}),
+        ("bart", "BartForConditionalGeneration", "BartConfig", FAMILIES["bart"][1],
+         {"decoder_start_token_id": 257, "max_position_embeddings": 512, "forced_eos_token_id": None}),
+    )
+}  # fmt: skip
+
+
+def build_writer(family: str, folder: Path, template: str = "") -> Base:
+    """Save a random model of the family that writes, with a byte-level tokenizer; returns it as a base."""
+    import torch
+    import transformers
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    model, name, arguments = WRITERS[family]
+    torch.manual_seed(0)
+    ends = {"bos_token_id": 256, "eos_token_id": 257, "pad_token_id": 258}
+    config = getattr(transformers, name)(**arguments | ends)
+    getattr(transformers, model)(config).save_pretrained(folder)
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE({char: index for index, char in enumerate(alphabet)}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    made = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>", unk_token="<unk>"
+    )
+    if template:
+        made.chat_template = template
+    made.save_pretrained(folder)
+    assert made.eos_token_id == 257 and len(made) == 260
+    return resolve(str(folder))

@@ -194,3 +194,26 @@ def test_the_head_never_holds_all_logits() -> None:
     with Largest():
         labelled_losses(head, hidden, torch.randint(0, vocabulary, (places,)), torch.ones(places)).backward()
     assert Largest.elements <= 16_800_000 + vocabulary < places * vocabulary
+
+
+def test_large_scores_give_finite_gradients():
+    """Nodes of nearly equal length share a padded block; scores a hundred apart must not overflow in its padding."""
+    draw = np.random.default_rng(5)
+    weights = np.ones(74, np.float32)
+    weights[0] = 0
+    made = [Example(draw.integers(3, VOCABULARY, n), weights[:n]) for n in (70, 74, 56)]
+    tree_attention.install()
+    row = plant(made)
+    generator = torch.Generator().manual_seed(0)
+    leaves = [torch.randn(1, 2, len(row), 8, generator=generator) * 20 for _ in range(3)]
+    found = []
+    for way in ("pieces", "dense"):
+        query, key, value = (leaf.clone().requires_grad_() for leaf in leaves)
+        with tree_attention.tree(row):
+            here = tree_attention._tree.get()
+            out = (tree_attention._Pieces.apply(query, key, value, 1.0, here) if way == "pieces" else
+                   tree_attention._dense(query, key, value, 1.0, here, None, None))  # fmt: skip
+        (out * torch.linspace(0, 1, 8)).sum().backward()
+        found.append(torch.cat([leaf.grad.flatten() for leaf in (query, key, value)]))
+    assert torch.isfinite(found[0]).all()
+    assert torch.linalg.norm(found[0] - found[1]) <= 1e-4 * torch.linalg.norm(found[1])

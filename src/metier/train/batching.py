@@ -2,8 +2,8 @@
 
 Purpose: a batch holds as many examples as fit a token budget (batch_size times the mean length), so a batch of short
 messages and a batch of long reports cost the same; sorting within a bucket of batches makes neighbours equally long,
-so their attention is one call. Over an epoch each example occurs once and weighs the same: the loss of a batch is the
-sum over its examples divided by the mean number of examples in a batch, not by its own number.
+so their attention is one call. Over an epoch each example (each learned token of a model that writes) occurs once and
+weighs the same: the loss of a batch is its sum divided by their mean number in a batch, not by its own number.
 Trade-off: a batch is a little more alike in length than a random one; a bucket of 16 batches keeps that small.
 """
 
@@ -24,18 +24,13 @@ class Plan:
     batches: tuple[tuple[int, ...], ...]
     examples: int
 
-    @property
-    def mean_examples(self) -> float:
-        """Examples in a batch, on average: what every batch's loss is divided by."""
-        return self.examples / max(1, len(self.batches))
 
-
-def batches_per_epoch(lengths: Sequence[int], batch_size: int) -> int:
+def batches_per_epoch(lengths: Sequence[int], batch_size: float) -> int:
     """Optimizer steps in an epoch; the same for every epoch, so that the schedule is known beforehand."""
     return max(1, math.ceil(len(lengths) / batch_size))
 
 
-def plan_epoch(lengths: Sequence[int], batch_size: int, seed: int, epoch: int) -> Plan:
+def plan_epoch(lengths: Sequence[int], batch_size: float, seed: int, epoch: int) -> Plan:
     """Exactly `batches_per_epoch` batches of about equal tokens, in an order drawn from seed and epoch."""
     generator = random.Random(f"{seed}/{epoch}")  # a string seeds the same way in every process
     order = list(range(len(lengths)))

@@ -11,11 +11,23 @@ from metier.config import Section, execution
 Positive = Annotated[float, Field(gt=0)]
 
 
+class PreferenceConfig(Section):
+    """How one of two answers is made the likelier one."""
+
+    loss: Literal["dpo", "simpo"] = "dpo"
+    """`dpo` (Rafailov et al. 2023) compares with the untouched base; `simpo` (Meng et al. 2024) needs no reference and
+    compares mean log-likelihoods, so that length alone wins nothing."""
+    beta: Positive | Literal["auto"] = "auto"
+    """Steepness. auto: the papers' own (dpo 0.1, simpo 2.0)."""
+    margin: float = Field(default=0.5, ge=0)
+    """simpo: by how much the chosen answer shall be ahead, in units of 1 / beta (gamma / beta of the paper)."""
+
+
 class TaskConfig(Section):
     """What the model is asked to do. In a recipe `task: classify` is short for `task: {name: classify}`."""
 
     name: str = "classify"
-    """Name behind the door `task`: classify, score, tag, relate or extract."""
+    """Name behind the door `task`: classify, score, tag, relate, extract, generate, chat, pretrain or prefer."""
     multi_label: bool = False
     """classify: any number of labels a text; the label column then holds several, see `label_separator`."""
     label_separator: str = "|"
@@ -36,6 +48,15 @@ class TaskConfig(Section):
     max_answer_tokens: int = Field(default=30, ge=1)
     """extract: the longest answer that is given, in tokens; 30 is what BERT's own code uses on SQuAD. Clauses of
     contracts need some hundred."""
+    instruction: str = ""
+    """generate: what is asked of every text. The user's turn is the instruction, the text, and the data's own question
+    where it has one, each a paragraph."""
+    system: str = ""
+    """generate, chat: a system message before every conversation that has none."""
+    max_new_tokens: int = Field(default=256, ge=1)
+    """generate, chat: an answer is cut after so many tokens, and told as unfinished."""
+    preference: PreferenceConfig = PreferenceConfig()
+    """prefer: the loss."""
     label_names: dict[str, str] = Field(default_factory=dict)
     """classify: label -> words for it, used by the zero-shot comparison and the report; default: the label itself."""
 
@@ -73,7 +94,7 @@ class TrainConfig(Section):
     encoders, which say it in 1_Pooling/config.json) and `own` for all others."""
     epochs: Positive | Literal["auto"] = "auto"
     """Passes over the training split, at most; early stopping may end sooner. auto: the method's own (full 8, lora 10,
-    frozen 60)."""
+    frozen 60); at most 3 for generate and chat, 1 for pretrain and prefer."""
     learning_rate: Positive | Literal["auto"] = "auto"
     """Peak learning rate. auto: the method's own, by the size of the base (see train/methods/)."""
     head_learning_rate: Positive | Literal["auto"] = "auto"
@@ -89,7 +110,7 @@ class TrainConfig(Section):
     max_batch_tokens: int = Field(default=16384, ge=1)
     """Tokens that go through the model at once; a larger batch is cut into parts whose gradients add up. Memory."""
     max_length: int | None = Field(default=None, ge=8)
-    """Tokens the model sees at once; empty: the base's own limit, at most 512."""
+    """Tokens the model sees at once; empty: the base's own limit, at most 512 (4,096 for a task that writes)."""
     long_text: Literal["window", "cut"] = "window"
     """Longer texts: `window` reads all of it in overlapping windows and averages their outputs; `cut` keeps the
     beginning. Either is counted."""
@@ -97,6 +118,8 @@ class TrainConfig(Section):
     """`window`: more windows than this are cut, and counted."""
     window_overlap: int = Field(default=32, ge=0)
     """`window`: tokens shared by two neighbouring windows."""
+    max_cut: float = Field(default=0.9, ge=0, le=1)
+    """Share of all tokens of the training texts that may be left unread; training does not start where it is more."""
     dropout: float | None = Field(default=None, ge=0, lt=1)
     """Dropout everywhere; empty: none in the base's layers (masks are slow to draw on a CPU, and short training hardly
     overfits), the base's own in front of the head."""

@@ -53,6 +53,14 @@ class Encoded:
             return [sum(map(len, item.parts)) for item in self.items]
         return [len(item.windows) if rows == "windows" else 1 for item in self.items]
 
+    def sizes(self) -> list[int]:
+        """Examples in each of the network's inputs."""
+        return [1] * len(self.items)
+
+    def weights(self) -> list[float]:
+        """What each input counts in the loss of a batch: every text alike."""
+        return [1.0] * len(self.items)
+
     def loss_report(self) -> dict[str, int]:
         """The counts that the screen and the report show."""
         return {
@@ -80,6 +88,7 @@ class Encoder:
     long_text: str = "window"
     max_windows: int = 8
     overlap: int = 32
+    batch_tokens: int = 16384  # that go through the model at once; examples that share a beginning make no larger row
 
     def encode(
         self, texts: Sequence[str], console: Console | None = None, title: str = "tokenising",
@@ -200,8 +209,8 @@ def frame_of(tokenizer: Any, pair: bool = False) -> Frame:
     return Frame(before, between or list(tokenizer("\n", add_special_tokens=False)["input_ids"]), after)
 
 
-def limit(config: Any, tokenizer: Any, wanted: int | None) -> int:
-    """Tokens the model sees at once: the recipe's wish within what model and tokenizer allow."""
+def limit(config: Any, tokenizer: Any, wanted: int | None, usual: int = DEFAULT_LIMIT) -> int:
+    """Tokens the model sees at once: the recipe's wish within what model and tokenizer allow; else `usual`, at most."""
     own = [
         value - _position_offset(config)
         for name in ("max_position_embeddings", "n_positions")
@@ -215,7 +224,7 @@ def limit(config: Any, tokenizer: Any, wanted: int | None) -> int:
             f"the base reads at most {most} tokens at once, the recipe asks for {wanted}", "train.max_length",
             f"set it to {most} or less; long texts are read in windows (train.long_text: window)",
         )  # fmt: skip
-    return wanted or min(most, DEFAULT_LIMIT)
+    return wanted or min(most, usual)
 
 
 def _position_offset(config: Any) -> int:

@@ -29,15 +29,22 @@ from metier.train.config import TrainConfig
 
 @dataclass(frozen=True)
 class Split:
-    """Model inputs (items or features), tokens of each, rows of logits of each, and a target tensor of each."""
+    """Model inputs (items, features or families), tokens of each, rows of logits of each, a target tensor of each,
+    examples in each, and what each counts in the loss of a batch."""
 
     inputs: Sequence[Any]
     lengths: Sequence[int]
     counts: Sequence[int]
     targets: Sequence[torch.Tensor]
+    sizes: Sequence[int]
+    weights: Sequence[float]
 
     def __len__(self) -> int:
         return len(self.inputs)
+
+    def inputs_for(self, examples: int) -> float:
+        """How many inputs hold so many examples, on average."""
+        return max(1.0, examples * len(self.inputs) / max(1, sum(self.sizes)))
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,7 @@ class Rates:
 class Job:
     """What stays the same during one training run."""
 
-    module: nn.Module  # inputs (B) -> logits (R, outputs) float32, counts[b] rows for input b
+    module: nn.Module  # inputs (B) -> logits (R, outputs) float32, counts[b] rows for input b (see language.py)
     task: Any
     train: Split
     validation: Split | None
@@ -65,7 +72,7 @@ class Job:
     @property
     def per_epoch(self) -> int:
         """Optimizer steps in an epoch."""
-        return batches_per_epoch(self.train.lengths, self.rates.batch_size)
+        return batches_per_epoch(self.train.lengths, self.train.inputs_for(self.rates.batch_size))
 
     @property
     def total(self) -> int:
@@ -108,7 +115,8 @@ def fit(job: Job, folder: Path, console: Console) -> dict[str, Any]:
         meter.advance(progress.step)
         while (progress.step < job.total or progress.position) and not progress.stopped:
             model.train()
-            plan = plan_epoch(train.lengths, job.rates.batch_size, job.seed, progress.epoch)
+            plan = plan_epoch(train.lengths, train.inputs_for(job.rates.batch_size), job.seed, progress.epoch)
+            mean_weight = sum(train.weights) / len(plan.batches)
             for batch in plan.batches[progress.position :]:
                 if progress.step >= job.total:
                     break
@@ -116,7 +124,7 @@ def fit(job: Job, folder: Path, console: Console) -> dict[str, Any]:
                     logits = model([train.inputs[i] for i in part])
                     counts, targets = [train.counts[i] for i in part], [train.targets[i] for i in part]
                     losses = task.loss(logits, counts, targets, config.label_smoothing)
-                    accelerator.backward(losses.sum() * (weight / plan.mean_examples))
+                    accelerator.backward(losses.sum() * (weight / mean_weight))
                     progress.loss_sum += losses.sum().item()
                 if not math.isfinite(progress.loss_sum):
                     raise UserError(
@@ -246,12 +254,12 @@ def _end_of_epoch(
     """Validate, write a line of history, keep the best weights, decide whether to stop."""
     done, share = progress.step / job.per_epoch, progress.position / job.per_epoch
     line = {"epoch": round(done, 3), "step": progress.step, "learning_rate": learning_rate,
-            "train_loss": progress.loss_sum / max(1.0, len(job.train) * share)}  # fmt: skip
+            "train_loss": progress.loss_sum / max(1.0, sum(job.train.weights) * share)}  # fmt: skip
     validation = job.validation
     if validation is not None and len(validation):
         counts, targets = validation.counts, validation.targets
         logits = predict(model, validation.inputs, validation.lengths, counts, job.config.max_batch_tokens)
-        loss = job.task.loss(logits, counts, targets, 0.0).mean().item()
+        loss = job.task.loss(logits, counts, targets, 0.0).sum().item() / max(1.0, sum(validation.weights))
         metric = job.task.monitor(logits, counts, targets)
         line |= {"validation_loss": loss, "validation_metric": metric}
         if (metric, -loss) > (progress.best, -progress.best_loss):

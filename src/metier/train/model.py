@@ -22,7 +22,7 @@ from metier.tables import write_json
 from metier.train import bases
 from metier.train.config import TaskConfig
 from metier.train.encoding import Encoded, Encoder
-from metier.train.tasks.base import Decoded
+from metier.train.tasks.base import EXAMPLES, Decoded
 from metier.train.threads import choose_waiting
 
 FILE = "metier.json"
@@ -46,6 +46,8 @@ class TunedModel:
         """
         console = console or Console(quiet=True)
         table = asked if isinstance(asked, pa.Table) else pa.table({"text": pa.array(asked, pa.string())})
+        if self.task.rows == EXAMPLES:
+            return self.task.answer(self, table, console)  # type: ignore[no-any-return]
         encoded = self.task.encode(self.encoder, table, console)
         with console.progress("predicting", table.num_rows, "texts") as meter:
             return self.task.decode(self.logits(encoded, meter), encoded), encoded
@@ -100,3 +102,14 @@ def load(folder: Path, device: str = "auto") -> TunedModel:
         network.to(pick_device(device))
     tokenizer = load_tokenizer(bases.Base("tuned", folder, "", "", "", ""))
     return TunedModel(module, task, method, Encoder(tokenizer, **facts["encoding"]), facts["limit"], facts["bf16"])
+
+
+def untouched(base: bases.Base, like: TunedModel) -> TunedModel:
+    """The base before it was tuned, asked in the same way as `like`, a model that writes."""
+    from metier.train.network import Shape
+    from metier.train.network import load as load_network
+
+    shape = Shape(like.task.outputs, like.task.problem_type, "language", rows=like.task.rows)
+    network = load_network(base, shape, 0)
+    network.to(next(like.module.parameters()).device).eval()
+    return TunedModel(network, like.task, lookup("method", "full"), like.encoder, like.limit, like.bf16)

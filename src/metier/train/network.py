@@ -239,12 +239,17 @@ class Shape:
 
 
 def load(base: Base, shape: Shape, seed: int, labels: tuple[dict[int, str], dict[str, int]] = ({}, {})) -> Network:
-    """Base weights (float32) under a new head, drawn from the seed."""
+    """Base weights (float32) under a new head, drawn from the seed; a base that writes keeps its own (language.py)."""
     import transformers
+
+    if shape.pooling == "language":
+        from metier.train import language
+
+        return language.load(base, shape.dropout, seed)  # type: ignore[no-any-return]
 
     attention.install()
     name, kind = MODELS[shape.pooling]
-    config = _loaded(transformers.AutoConfig, base, kind)
+    config = loaded(transformers.AutoConfig, base, kind)
     config.num_labels, config.problem_type = shape.outputs, shape.problem_type or None
     if labels[0]:
         config.id2label, config.label2id = labels
@@ -254,14 +259,14 @@ def load(base: Base, shape: Shape, seed: int, labels: tuple[dict[int, str], dict
         config.pad_token_id = pad
     torch.manual_seed(seed)
     loader = getattr(transformers, name)
-    model, report = _loaded(loader, base, kind, config=config, dtype=torch.float32, output_loading_info=True)
+    model, report = loaded(loader, base, kind, config=config, dtype=torch.float32, output_loading_info=True)
     network = Network(model, pad, shape.outputs, shape.pooling, shape.rows, head_dropout)
     network.drawn = tuple(sorted({key.rpartition(".")[0] for key in report["missing_keys"]}))
     network.find_way()
     return network
 
 
-def _loaded(loader: Any, base: Base, kind: str, **settings: Any) -> Any:
+def loaded(loader: Any, base: Base, kind: str, **settings: Any) -> Any:
     """`from_pretrained` from the disk alone, never with code of the model's own; UserError when it does not load."""
     from safetensors import SafetensorError
 

@@ -86,7 +86,7 @@ def plant(examples: Sequence[Example], shortest: int = SHORTEST) -> Row:
     shortest: tokens that a common beginning must have to be shared; a value above every length shares nothing.
     """
     grower = _Grower(examples, shortest)
-    order = sorted(range(len(examples)), key=lambda index: examples[index].ids.tolist())
+    order = sorted(range(len(examples)), key=lambda index: _alphabetical(examples[index].ids))
     grower.grow(order, ROOT, 0)
     return grower.row()
 
@@ -183,7 +183,7 @@ def families(examples: Sequence[Example], limit: int, seed: int = 0, shortest: i
     A beginning that is shorter than what follows (a system prompt) makes no family: its examples stay single and are
     shuffled freely; whatever meets in one batch shares it there all the same.
     """
-    order = sorted(range(len(examples)), key=lambda index: examples[index].ids.tolist())
+    order = sorted(range(len(examples)), key=lambda index: _alphabetical(examples[index].ids))
     common = [0, *(_prefix(examples[a].ids, examples[b].ids) for a, b in pairwise(order))]
     found: list[tuple[int, ...]] = []
     divided = 0
@@ -239,6 +239,11 @@ def _divide(
         parts[-1].append(index)
         size += rest
     return [tuple(sorted(part)) for part in parts]
+
+
+def _alphabetical(ids: Array) -> bytes:
+    """Sorts as the token ids do, at the speed of bytes."""
+    return ids.astype(">u4").tobytes()
 
 
 def _prefix(one: Array, two: Array) -> int:

@@ -22,8 +22,10 @@ from metier.errors import UserError
 from metier.registry import lookup
 from metier.tables import read, write_json
 from metier.train import bases
+from metier.train.chat import stop_tokens
 from metier.train.config import TaskConfig, TrainConfig
 from metier.train.encoding import Encoded, Encoder, limit
+from metier.train.tasks.base import EXAMPLES
 from metier.train.threads import choose_waiting
 
 # What a task counts while it encodes, for people.
@@ -35,6 +37,8 @@ NOTES = {
     "long_answers": "answers are longer than task.max_answer_tokens and can never be given whole",
     "inexact_answers": "answers begin or end within a token and are learned as far as the token reaches",
     "far_apart": "texts are too long for both marked stretches; where one is left out, all that is read stands for it",
+    "answers_elsewhere": "answers stand in another part of a long text than the part that is read for them",
+    "silent": "answers lie wholly beyond what the model reads at once, so nothing is learned from them",
     "inexact_spans": "spans begin or end within a word and are learned as far as the word reaches",
 }
 MIN_STEPS = 40  # optimizer steps in an epoch that a small set should still have
@@ -61,21 +65,27 @@ def train(
     network = load(base, shape, seed, task.label_maps())
     tokenizer = load_tokenizer(base)
     encoding: dict[str, Any] = {
-        "max_length": limit(network.config, tokenizer, config.max_length), "long_text": config.long_text,
-        "max_windows": config.max_windows, "overlap": config.window_overlap,
+        "max_length": limit(network.config, tokenizer, config.max_length, task.longest),
+        "long_text": config.long_text, "max_windows": config.max_windows, "overlap": config.window_overlap,
+        "batch_tokens": config.max_batch_tokens,
     }  # fmt: skip
     encoder = Encoder(tokenizer, **encoding)
     start = time.monotonic()
     encoded = {name: task.encode(encoder, part, console) for name, part in parts.items()}
     console.say(f"  base {base.model}: {_count(network):,} parameters, method {config.method}, "
-                + ("no padding" if network.flat else "padded batches (this model cannot be flattened)"))  # fmt: skip
+                + ("no padding" if network.flat else "padded batches (this model cannot be flattened)")
+                + _saving(encoded["train"]))  # fmt: skip
     module = method.wrap(network, config, task.outputs)
-    rates = resolve(config, method, _count(network), len(encoded["train"]))
+    if task.rows == EXAMPLES:
+        network.summed = task.summed
+        network.end_with(stop_tokens(tokenizer))
+    rates = resolve(config, method, _count(network), parts["train"].num_rows, task)
     accelerator = loop.make_accelerator(config)
     module.to(accelerator.device)
     network.to(accelerator.device)
     splits = _splits(parts, encoded, task, method, module, config, accelerator, console)
     _tell_losses(encoded["train"], encoder, console)
+    _stop_at_losses(encoded["train"], config)
     preparation = round(time.monotonic() - start, 3)
     job = loop.Job(module, task, splits["train"], splits["validation"], config, rates, seed)
     figures = loop.fit(job, out / "state", console)
@@ -111,16 +121,18 @@ def train(
     return summary
 
 
-def resolve(config: TrainConfig, method: Any, parameters: int, examples: int) -> Any:
-    """Fill what the recipe left to the method: rates, epochs, batch size."""
+def resolve(config: TrainConfig, method: Any, parameters: int, examples: int, task: Any = None) -> Any:
+    """Fill what the recipe left to the method: rates, epochs, batch size. A task may want less of the latter two."""
     from metier.train.loop import Rates
 
     size = config.batch_size
     if size == "auto":
-        size = max(8, min(method.batch_size, 2 ** int(math.log2(max(1, examples / MIN_STEPS)))))
+        most = min(method.batch_size, getattr(task, "batch_size", None) or method.batch_size)
+        size = max(8, min(most, 2 ** int(math.log2(max(1, examples / MIN_STEPS)))))
     rate = method.learning_rate(parameters, size) if config.learning_rate == "auto" else config.learning_rate
     head = 10 * rate if config.head_learning_rate == "auto" else config.head_learning_rate
-    epochs = method.epochs if config.epochs == "auto" else config.epochs
+    usual = min(method.epochs, getattr(task, "epochs", None) or method.epochs)
+    epochs = usual if config.epochs == "auto" else config.epochs
     return Rates(rate, head, epochs, int(size))
 
 
@@ -142,7 +154,7 @@ def _splits(
     parts: dict[str, pa.Table], encoded: dict[str, Encoded], task: Any, method: Any, module: Any,
     config: TrainConfig, accelerator: Any, console: Console,
 ) -> dict[str, Any]:  # fmt: skip
-    from metier.train.loop import Split
+    from metier.train.loop import Split, predict
 
     splits: dict[str, Any] = {}
     for name, part in parts.items():
@@ -152,8 +164,20 @@ def _splits(
         with console.progress(f"preparing {name}", part.num_rows, "texts") as meter, accelerator.autocast():
             inputs, lengths = method.inputs(module, encoded[name], config.max_batch_tokens, meter)
         counts = method.counts(encoded[name], task)
-        splits[name] = Split(inputs, lengths, counts, task.targets(part, encoded[name]))
+        targets = task.targets(part, encoded[name])
+        if getattr(task, "reference", False):  # what the untouched base finds, before the first step
+            title = f"asking the base about {name}"
+            with console.progress(title, len(inputs), "texts") as meter, accelerator.autocast():
+                found = predict(module, inputs, lengths, counts, config.max_batch_tokens, meter)
+            targets = task.with_reference(targets, found)
+        splits[name] = Split(inputs, lengths, counts, targets, encoded[name].sizes(), encoded[name].weights())
     return splits
+
+
+def _saving(encoded: Any) -> str:
+    """How much of a causal model's work shared beginnings spare."""
+    saving = encoded.groups.saving if hasattr(encoded, "groups") else 1.0
+    return f", shared beginnings: {saving:.1f} times fewer tokens" if saving > 1.05 else ""
 
 
 def _count(module: Any, trainable: bool = False) -> int:
@@ -168,6 +192,17 @@ def _tell_losses(encoded: Encoded, encoder: Encoder, console: Console) -> None:
     for name, text in NOTES.items():
         if encoded.notes.get(name):
             console.warn(f"{encoded.notes[name]:,} {text}")
+
+
+def _stop_at_losses(encoded: Encoded, config: TrainConfig) -> None:
+    """UserError where more than the recipe's share of all tokens would not be read."""
+    share = encoded.cut_tokens / max(1, encoded.cut_tokens + encoded.tokens)
+    if share > config.max_cut:
+        raise UserError(
+            f"{share:.0%} of all tokens of the training texts would be cut, train.max_cut allows {config.max_cut:.0%}",
+            f"{encoded.cut:,} texts lose {encoded.cut_tokens:,} tokens",
+            "raise train.max_length or train.max_windows, cut the texts in prepare (chunk), or raise train.max_cut",
+        )  # fmt: skip
 
 
 def _tell_result(summary: dict[str, Any], console: Console) -> None:

@@ -132,6 +132,8 @@ class _Pieces(torch.autograd.Function):
             g, o, t = (_take(x, block, where) for x in (gradient, out, total[..., None]))
             if block.padding is not None:  # a padded query repeats a real token, whose gradient counts once
                 g = g.masked_fill(block.padding[:, None, :, None], 0)
+                # Its scores are not those that its log-sum-exp was made of, and might overflow: probability 0 instead.
+                t = t.masked_fill(block.padding[:, None, :, None], 1e30)
             pieces = _FLASH_BACKWARD(g, q, k, v, o, t[..., 0], 0.0, True, scale=scale)
             for target, piece in zip(found, pieces, strict=True):
                 _put(target, piece, block, where)

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from metier.errors import UserError
 from metier.registry import register
 from metier.train.bases import Base
 from metier.train.batching import inference_batches
@@ -92,6 +93,11 @@ class Frozen:
     @staticmethod
     def wrap(network: Network, config: TrainConfig, outputs: int) -> Any:
         """The head alone; the base is kept at its side."""
+        if network.pooling == "language":
+            raise UserError(
+                "`frozen` trains a new head only, and a model that writes has none to train", "train.method",
+                "set it to lora (few weights move) or full",
+            )  # fmt: skip
         for parameter in network.parameters():
             parameter.requires_grad_(False)
         return FrozenHead(network, network.features, outputs)

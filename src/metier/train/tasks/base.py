@@ -19,7 +19,8 @@ import pyarrow as pa
 
 from metier.train.config import TaskConfig
 
-TEXTS, WINDOWS, PARTS = "texts", "windows", "parts"  # what a row of logits belongs to
+# What a row of logits belongs to. EXAMPLES: an example of a task that writes; its row is the loss of its answer.
+TEXTS, WINDOWS, PARTS, EXAMPLES = "texts", "windows", "parts", "examples"
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,9 @@ class Profile:
     """What the other stages must know of a task under its configuration; names are looked up behind their doors."""
 
     answer: str
-    """The column of the examples that holds what is to be learned: label, labels, value, spans or answers."""
+    """The column of the examples that holds what is to be learned: label, value, spans, answers, answer, text, ..."""
     kind: str
-    """How answers are compared (evaluate/items.py): classify, multi_label, score, spans or answers."""
+    """How answers are compared: a name of evaluate/items.py."""
     primary: str
     """The metric that decides unless the recipe says otherwise."""
     floors: tuple[str, ...]
@@ -86,7 +87,8 @@ class Task(Protocol):
     outputs: int  # width of the logits
     problem_type: str  # Transformers' name, stored with the weights
     monitor_name: str  # the validation figure that early stopping watches; higher is better
-    rows: str  # TEXTS (windows averaged by the network), WINDOWS or PARTS
+    rows: str  # TEXTS (windows averaged by the network), WINDOWS, PARTS or EXAMPLES
+    longest: int  # tokens that the model sees at once where neither the recipe nor the base says less
 
     @staticmethod
     def profile(config: TaskConfig) -> Profile: ...

@@ -18,7 +18,7 @@ import pyarrow as pa
 from metier.errors import UserError
 from metier.registry import register
 from metier.train.config import TaskConfig
-from metier.train.encoding import Encoded
+from metier.train.encoding import DEFAULT_LIMIT, Encoded
 from metier.train.tasks.base import (
     COMBINE,
     TEXTS,
@@ -39,6 +39,8 @@ THRESHOLD = 0.5
 @register("task", "classify")
 class Classify:
     """See `Task` for the members."""
+
+    longest = DEFAULT_LIMIT
 
     def __init__(self, config: TaskConfig, state: dict[str, Any]) -> None:
         self.config, self.classes = config, list(state["classes"])

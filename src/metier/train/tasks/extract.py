@@ -24,7 +24,7 @@ import pyarrow as pa
 from metier.errors import UserError
 from metier.registry import register
 from metier.train.config import TaskConfig
-from metier.train.encoding import PAIR_SHARE, Encoded, Encoder, frame_of, tokens_of
+from metier.train.encoding import DEFAULT_LIMIT, PAIR_SHARE, Encoded, Encoder, frame_of, tokens_of
 from metier.train.tasks.base import PARTS, Decoded, Profile, Span, strings
 
 Range = tuple[int, int]
@@ -54,6 +54,7 @@ class Best(NamedTuple):
 class Extract:
     """See `Task` for the members. state: the threshold."""
 
+    longest = DEFAULT_LIMIT
     rows = PARTS
     outputs = 2
     problem_type = ""

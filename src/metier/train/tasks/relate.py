@@ -19,7 +19,7 @@ import pyarrow as pa
 from metier.errors import UserError
 from metier.registry import register
 from metier.train.config import TaskConfig
-from metier.train.encoding import Encoded, Encoder, Tokens, frame_of, tokens_of
+from metier.train.encoding import DEFAULT_LIMIT, Encoded, Encoder, Tokens, frame_of, tokens_of
 from metier.train.tasks.base import TEXTS, Decoded, Profile, strings
 from metier.train.tasks.classify import Classify
 
@@ -29,6 +29,8 @@ Range = tuple[int, int]
 @register("task", "relate")
 class Relate:
     """See `Task` for the members. Labels, loss and decoding are those of `classify` with one label."""
+
+    longest = DEFAULT_LIMIT
 
     rows = TEXTS
 

@@ -15,13 +15,15 @@ import pyarrow as pa
 from metier.errors import UserError
 from metier.registry import register
 from metier.train.config import TaskConfig
-from metier.train.encoding import Encoded
+from metier.train.encoding import DEFAULT_LIMIT, Encoded
 from metier.train.tasks.base import TEXTS, WINDOWS, Decoded, Profile, combined, short_texts, stacked, strings
 
 
 @register("task", "score")
 class Score:
     """See `Task` for the members."""
+
+    longest = DEFAULT_LIMIT
 
     outputs = 1
     problem_type = "regression"

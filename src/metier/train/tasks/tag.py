@@ -21,7 +21,7 @@ import pyarrow as pa
 from metier.errors import UserError
 from metier.registry import register
 from metier.train.config import TaskConfig
-from metier.train.encoding import Encoded, Encoder, Tokens, frame_of, tokens_of
+from metier.train.encoding import DEFAULT_LIMIT, Encoded, Encoder, Tokens, frame_of, tokens_of
 from metier.train.tasks import bio
 from metier.train.tasks.base import PARTS, Decoded, Profile, softmax, strings
 
@@ -31,6 +31,8 @@ Range = tuple[int, int]
 @register("task", "tag")
 class Tag:
     """See `Task` for the members. state: types, and the mean number of units in a training text."""
+
+    longest = DEFAULT_LIMIT
 
     rows = PARTS
     problem_type = ""
