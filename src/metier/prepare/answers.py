@@ -63,12 +63,12 @@ def _conversations(flow: Flow) -> str:
     def leaves(row: Row) -> Refused | None:
         nonlocal turns, late
         metadata = row.metadata
-        found = read_conversation(metadata, row.text)
-        tools = read_tools(metadata.get("tools"))
-        for one in (found, tools):
-            if isinstance(one, Refused):
-                return one
-        asked, answer, left = found  # type: ignore[misc]
+        found, tools = read_conversation(metadata, row.text), read_tools(metadata.get("tools"))
+        if isinstance(found, Refused):
+            return found
+        if isinstance(tools, Refused):
+            return tools
+        asked, answer, left = found
         turns += sum(turn["role"] == ASSISTANT and turn.get("loss") is not False for turn in asked) + 1
         late += left
         row.become(said(asked), {"messages": _json(asked), "answer": answer, "tools": tools})
@@ -192,9 +192,9 @@ def read_turns(metadata: Mapping[str, Any], text: str) -> list[Turn] | Refused:
     answer = found.get("completion", found.get("answer"))
     if answer is None:
         return Refused(NO_ANSWER, "its shape has no answer: " + str(metadata.get("shape", "a text")))
-    asked = [found[name] for name in ("instruction", "input", "prompt", "question") if found.get(name)]
+    parts_asked = [found[name] for name in ("instruction", "input", "prompt", "question") if found.get(name)]
     turns = [_turn(SYSTEM, found["system"])] if found.get("system") else []
-    return [*turns, *_earlier(metadata), _turn(USER, BETWEEN.join(asked)), _turn(ASSISTANT, answer)]
+    return [*turns, *_earlier(metadata), _turn(USER, BETWEEN.join(parts_asked)), _turn(ASSISTANT, answer)]
 
 
 def malformed(turns: Sequence[Turn]) -> Refused | None:
