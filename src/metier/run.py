@@ -25,7 +25,7 @@ from metier.errors import UserError, nearest
 from metier.prepare.files import digests
 from metier.recipe import Recipe
 
-VERSIONS = {"collect": 2, "prepare": 3, "train": 2, "predictions": 3, "evaluate": 2, "report": 2}
+VERSIONS = {"collect": 3, "prepare": 3, "train": 2, "predictions": 3, "evaluate": 3, "report": 3}
 PARENTS: dict[str, tuple[str, ...]] = {
     "collect": (),
     "prepare": ("collect",),
