@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from metier.collect.download import SCHEME
 from metier.console import Console
 from metier.errors import UserError
+from metier.prepare.files import with_paths
 from metier.recipe import Recipe, dump
 from metier.tables import read, write_json
 
@@ -122,7 +123,8 @@ def _moved(recipe: Recipe, base: Path, folder: Path) -> Recipe:
         except ValueError:  # another drive
             return str((base / path).absolute())
 
-    data = recipe.model_dump(mode="json")
+    prepare = with_paths(recipe.prepare, lambda path, name, is_file: moved(path))
+    data = {**recipe.model_dump(mode="json"), "prepare": prepare.model_dump(mode="json")}
     for source in data["collect"]["sources"]:
         source["path"] = moved(source["path"])
     if data["collect"]["index"]:

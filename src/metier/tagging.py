@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
-from metier.artifact import hash_file
+from metier.artifact import RECORD, hash_file
 from metier.errors import UserError
 from metier.prepare.deidentify.tagger import Tagger, TaggerDoor
 from metier.registry import register
+from metier.tables import digest
 
 
 def load_tagger(name: str) -> Tagger:
@@ -27,26 +27,22 @@ def load_tagger(name: str) -> Tagger:
 
     def tag(texts: Sequence[str]) -> list[list[tuple[int, int, str]]]:
         decoded, _ = model.predict(list(texts))
-        return [[_span(item) for item in spans] for spans in decoded.spans]  # type: ignore[attr-defined]
+        return [[(span.start, span.end, span.label) for span in spans] for spans in decoded.spans]
 
     return tag
 
 
 def identity(name: str) -> str:
-    """The fingerprint of the training that made the model; without one, the hash of what describes it."""
+    """The fingerprint of the training that made the model; of a model that travelled without it, the hash of its
+    files."""
     from metier.prediction import find_model
 
-    folder = find_model(name)
-    record = folder / "artifact.json"
-    if record.is_file():
-        return str(json.loads(record.read_text(encoding="utf-8")).get("fingerprint") or hash_file(record))
-    return hash_file(folder / "metier.json")
+    folder = find_model(name).resolve()
+    for record in (folder / RECORD, folder.parent / RECORD):  # the model of a run lies within the training's artifact
+        if record.is_file():
+            return str(json.loads(record.read_text(encoding="utf-8"))["fingerprint"])
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return digest(*(f"{path.relative_to(folder).as_posix()} {hash_file(path)}" for path in files))
 
 
 register("tagger", "metier")(TaggerDoor(load_tagger, identity))
-
-
-def _span(item: Any) -> tuple[int, int, str]:
-    if isinstance(item, dict):
-        return int(item["start"]), int(item["end"]), str(item["label"])
-    return int(item[0]), int(item[1]), str(item[2])

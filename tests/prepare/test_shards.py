@@ -172,8 +172,10 @@ def test_what_one_operation_learns_of_all_shards_reaches_each(tmp_path: Path, do
         ("normalize", 49, 1, 0), ("test-longest", 49, 0, 0), ("language", 49, 0, 0),
     ]  # fmt: skip
     assert passes.steps(done)[1].note == "49 seen"
-    assert sum(part.num_rows for part in passes.listed(done, "changes")) == 49
-    assert [row["reason"] for part in passes.listed(done, "rejected") for row in part.to_pylist()] == ["empty"]
+    assert sum(part.num_rows for _, part in passes.listed(done, "changes")) == 49
+    assert [(name, row["reason"]) for name, part in passes.listed(done, "rejected") for row in part.to_pylist()] == [
+        ("normalize", "empty")
+    ]
     assert not list(done[0].folder.glob("*.rows"))  # the corpus lies on the disk once
     seen.clear()
     assert texts(run(["normalize", "test-longest", "language"], tmp_path)) == found and seen == []

@@ -340,3 +340,49 @@ def test_report_runs_for_every_kind(tmp_path, name):
     assert 0 < summary["files"]["report.html"] < 2_000_000
     front = yaml.safe_load((tmp_path / "README.md").read_text(encoding="utf-8").split("---\n")[1])
     assert front["library_name"] == "transformers"
+
+
+def test_identifiers_and_what_splits_share_are_told_where_there_are_any(tmp_path):
+    facts = bank()
+    plain = articles(page(ReportConfig(), facts))
+    assert "De-identification" not in plain["en"] and "What the splits share" not in plain["en"]
+    nothing = {"groups": 0, "clusters": 0, "near pairs": 0, "passages": 0}
+    facts["prepare"]["deidentified"] = {"documents": 0, "kinds": {}}
+    facts["prepare"]["leaks"] = {"pairs": {"train/test": nothing}, "against": {}, "forms": 0}
+    assert articles(page(ReportConfig(), facts)) == plain
+
+    facts["prepare"]["deidentified"] = {
+        "documents": 4321,
+        "kinds": {
+            "phone": {"texts": 1234, "elsewhere": 17, "kept": 0},
+            "medical_record": {"texts": 2, "elsewhere": 1, "kept": 55},
+        },
+    }
+    facts["prepare"]["leaks"] = {
+        "pairs": {
+            "train/test": {**nothing, "passages": 31, "groups by household": 7},
+            "train/validation": {**nothing, "passages": 2, "groups by household": 0},
+            "validation/test": {**nothing, "groups by household": 0},
+        },
+        "against": {
+            "bench.jsonl": {"texts": 900, "passages": 12, "near": 3, "rejected": 15},
+            "clean.txt": {"texts": 10, "passages": 0, "near": 0, "rejected": 0},
+        },
+        "forms": 0,
+    }
+    seen = articles(page(ReportConfig(), facts))
+    assert "1,254 identifiers were replaced; 4,321 texts held some." in seen["en"]
+    assert "共替换 1,254 处标识信息，涉及 4,321 条文本。" in seen["zh-Hans"]
+    assert re.search(r"telephone numbers\s?phone\s?1,234\s?17\s?0", seen["en"]) and "病历号" in seen["zh-Hans"]
+    assert seen["en"].index("telephone numbers") < seen["en"].index("medical record numbers")
+    assert re.search(r"Total\s?1,236\s?18\s?55", seen["en"])
+    assert re.search(r"texts with a shared passage\s?31\s?2\s?0", seen["en"])
+    assert re.search(r"groups by household\s?7\s?0\s?0", seen["en"]) and "按 household 划分的组" in seen["zh-Hans"]
+    assert "clusters of duplicates" not in seen["en"]
+    assert (
+        "Compared with bench.jsonl (900 texts): 12 training texts share a passage, 3 are nearly equal, 15 were"
+        in (seen["en"])
+    )
+    assert "clean.txt" not in seen["en"]
+    told = record(facts)["data"]
+    assert told["deidentified"] == facts["prepare"]["deidentified"] and told["leaks"] == facts["prepare"]["leaks"]

@@ -32,6 +32,16 @@ def test_no_chinese_in_english_and_no_english_sentence_in_chinese():
         assert not re.search(r"[a-z]+ [a-z]+ [a-z]+ [a-z]+", entry["zh"]), key
 
 
+def test_steps_kinds_and_leaks_have_words():
+    """What the prepare stage names by a code is called something in both languages."""
+    from metier.prepare.deidentify.kinds import KINDS
+    from metier.prepare.stage import STEPS
+
+    missing = {f"step.{name}" for name in STEPS} | {f"identifier.{name}" for name in KINDS}
+    missing |= {f"leak.{name}" for name in ("groups", "clusters", "near pairs", "passages")}
+    assert not missing - set(strings())
+
+
 def test_no_string_is_left_over():
     code = "".join(path.read_text(encoding="utf-8") for path in FOLDER.iterdir() if path.suffix in (".py", ".j2"))
     stems = set(re.findall(r"[\"'`]([a-z_]+)\.", code)) | {"kind", "kind_score"}

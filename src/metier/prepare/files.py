@@ -2,13 +2,14 @@
 
 Purpose: the bytes of such a file decide what comes out of the stage and its path does not. A field that names files is
 declared with `names_file(...)`: the path is execution, and `digests` puts the content of the file into the identity.
-`resolved` gives the stage absolute paths, since it knows nothing of the recipe's folder.
+A field that names a place to write to or to look into afterwards is declared with `names_place(...)`.
+`resolved` gives the stage absolute paths, since it knows nothing of the recipe's folder; `with_paths` any others.
 Not covered: folders and patterns; each file is named.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +28,12 @@ def names_file(default: Any, **kwargs: Any) -> Any:
     return Field(default=default, json_schema_extra={"execution": True, "file": True}, **kwargs)
 
 
+def names_place(default: Any, **kwargs: Any) -> Any:
+    """Declare a field (a path; "" is none) that need not be there yet and decides nothing; relative paths start at the
+    recipe's folder, as those of files do."""
+    return Field(default=default, json_schema_extra={"execution": True, "place": True}, **kwargs)
+
+
 def referenced(config: Section) -> dict[str, str]:
     """Dotted key -> path as the recipe writes it, of every file that the section and those within it name."""
     return {key: path for key, path in _walk(config, "") if path}
@@ -38,15 +45,25 @@ def digests(config: Section, base: Path) -> dict[str, str]:
 
 
 def resolved(config: S, base: Path) -> S:
-    """The section with every path absolute."""
+    """The section with every path absolute; UserError for the path of a file that is none."""
+
+    def absolute(path: str, name: str, is_file: bool) -> str:
+        return str(_file(path, base, name) if is_file else (base / Path(path).expanduser()).absolute())
+
+    return with_paths(config, absolute)
+
+
+def with_paths(config: S, change: Callable[[str, str, bool], str]) -> S:
+    """The section with every path as `change(path, name of the field, whether it must be a file)` gives it."""
     updates: dict[str, Any] = {}
     for name, field in type(config).model_fields.items():
         value = getattr(config, name)
+        is_file = _marked(field.json_schema_extra, "file")
         if isinstance(value, Section):
-            updates[name] = resolved(value, base)
-        elif _is_file(field.json_schema_extra):
+            updates[name] = with_paths(value, change)
+        elif is_file or _marked(field.json_schema_extra, "place"):
             several = isinstance(value, list | tuple)
-            paths = [str(_file(path, base, name)) if path else path for path in (value if several else [value])]
+            paths = [change(path, name, is_file) if path else path for path in (value if several else [value])]
             updates[name] = type(value)(paths) if several else paths[0]
     return config.model_copy(update=updates)
 
@@ -56,15 +73,15 @@ def _walk(config: Section, prefix: str) -> Iterator[tuple[str, str]]:
         value = getattr(config, name)
         if isinstance(value, Section):
             yield from _walk(value, f"{prefix}{name}.")
-        elif _is_file(field.json_schema_extra):
+        elif _marked(field.json_schema_extra, "file"):
             if isinstance(value, list | tuple):
                 yield from ((f"{prefix}{name}.{number}", path) for number, path in enumerate(value))
             else:
                 yield f"{prefix}{name}", value or ""
 
 
-def _is_file(extra: Any) -> bool:
-    return isinstance(extra, dict) and bool(extra.get("file"))
+def _marked(extra: Any, mark: str) -> bool:
+    return isinstance(extra, dict) and bool(extra.get(mark))
 
 
 def _file(path: str, base: Path, key: str) -> Path:

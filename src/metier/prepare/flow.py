@@ -14,9 +14,9 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -26,6 +26,9 @@ from metier.prepare.texts import Texts
 from metier.registry import lookup
 from metier.tables import REJECTED, Spool, rejection
 from metier.train.config import TaskConfig
+
+if TYPE_CHECKING:
+    from metier.prepare.deidentify.cover import Cover
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 SPLITS = (TRAIN, VALIDATION, TEST)
@@ -179,6 +182,9 @@ class Flow:
     overlaps: list[dict[str, Any]] = field(default_factory=list)  # passages shared with evaluation texts
     leaks: dict[str, Any] = field(default_factory=dict)  # what the splits share
     embed: Callable[[Sequence[str]], Any] | None = None  # texts -> vectors (n, C), of the base model
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)  # of each operation on texts
+    cover: Cover | None = None  # of what was listed before texts were de-identified
+    rejected_uncovered: int = 0  # so many of `rejected` were listed before
 
     @property
     def profile(self) -> Any:
@@ -209,6 +215,19 @@ class Flow:
         """Keep an account of documents that left before there were rows."""
         self.rejected.extend(rows.cast(REJECTED))
         self.reasons.update(rows["reason"].to_pylist())
+
+    def rejected_parts(self) -> Iterator[pa.Table]:
+        """The rejected rows as they are kept; nothing can be rejected afterwards."""
+        uncovered = self.rejected_uncovered if self.cover else 0
+        for part in self.rejected.parts():
+            if self.cover and uncovered > 0:
+                part = pa.concat_tables([self.cover.rejected(part.slice(0, uncovered)), part.slice(uncovered)])
+                uncovered -= min(uncovered, part.num_rows)
+            yield part
+
+    def quote(self, cell: Any) -> str:
+        """A cell of the data for a detail; not where texts are de-identified, for cells are left as they are."""
+        return repr(cell) if self.config.deidentify.policy == "off" else "not shown"
 
     def by_key(self) -> dict[str, list[Row]]:
         """The rows of each folded text, in source order."""

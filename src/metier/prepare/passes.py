@@ -70,6 +70,7 @@ class Pass:
     names: tuple[str, ...]
     folder: Path
     shards: list[Shard]
+    knowledge: Any = None  # of the first operation, if it observed
 
     def accounts(self) -> Iterator[dict[str, Any]]:
         """The account of each shard, in their order."""
@@ -96,6 +97,7 @@ def run(
         observer = "" if last else groups[number + 1][0]
         plan = Plan(settings, tuple(group), knowledge, number == 0, observer, last)
         made = _pass(plan, current, folder / f"pass{number}", engine, console)
+        made.knowledge = knowledge
         if made.names or last:
             current = made.shards
         done.append(made)
@@ -128,13 +130,14 @@ def steps(done: Sequence[Pass]) -> list[Step]:
     return found
 
 
-def listed(done: Sequence[Pass], kind: str) -> Iterator[pa.Table]:
-    """The rows `rejected` or `changes`: those of the first operation in the order of the documents, and so on."""
+def listed(done: Sequence[Pass], kind: str) -> Iterator[tuple[str, pa.Table]]:
+    """(operation, rows `rejected` or `changes`): those of the first operation in the order of the documents, and so
+    on."""
     for one in done:
-        for place in range(len(one.names)):
+        for place, name in enumerate(one.names):
             for account in one.accounts():
                 if account[kind][place]:
-                    yield unpack(account[kind][place])
+                    yield name, unpack(account[kind][place])
 
 
 def work(plan: Plan, shard: Shard) -> bytes:

@@ -25,6 +25,7 @@ from metier.engines.config import EngineConfig
 from metier.errors import UserError
 from metier.prepare import passes
 from metier.prepare.config import PrepareConfig
+from metier.prepare.deidentify.operation import NAME as DEIDENTIFY
 from metier.prepare.flow import Flow, Row
 from metier.prepare.operation import CHANGES, Settings
 from metier.prepare.shards import Ordered, Shard, in_order
@@ -90,18 +91,36 @@ class Rows:
         if self.times:
             shutil.rmtree(folder, ignore_errors=True)
         done = passes.run(self.asked, self.settings, ordered, folder, self.engine, self.console)
-        for rows in passes.listed(done, "rejected"):
+        uncovered = self._uncovered()
+        for name, rows in passes.listed(done, "rejected"):
             self.flow.rejected_before(rows)
             self._folded(rows)
-        for rows in passes.listed(done, "changes"):
+            if name in uncovered:
+                self.flow.rejected_uncovered = len(self.flow.rejected)
+        for _, rows in passes.listed(done, "changes"):
             self.changes.extend(rows)
+        self._cover(done)
         for step in passes.steps(done):
             self.given += step.made
+            self.flow.counts[step.name] = dict(step.counts)
             self.flow.funnel.append({"step": step.name, "rows": step.rows, "removed": step.removed, "note": step.note})
             something_left(self.flow, step.name, step.rows)
         self.last = done[-1].shards
         self.flow.rows = self._rows(self.last)
         self.asked, self.times = [], self.times + 1
+
+    def _uncovered(self) -> tuple[str, ...]:
+        """Of the operations asked for, those whose texts will be de-identified later, if any."""
+        return tuple(self.asked[: self.asked.index(DEIDENTIFY)]) if DEIDENTIFY in self.asked else ()
+
+    def _cover(self, done: list[passes.Pass]) -> None:
+        """Once texts are de-identified: what was listed before must not tell what they held."""
+        config = self.settings.config.deidentify
+        for one in done:
+            if DEIDENTIFY in one.names and one.knowledge is not None:
+                from metier.prepare.deidentify.cover import Cover
+
+                self.flow.cover = Cover(config, one.knowledge, self.documents)
 
     def _rows(self, shards: list[Shard]) -> list[Row]:
         """A row for each document of the shards; one that was there before keeps what it knows."""
@@ -115,6 +134,7 @@ class Rows:
             for id, source, language, group, time, key in zip(*columns, strict=True):
                 group = group.strip()
                 row = before.get(id) or Row(id, source)
+                row.source = source  # an operation may have changed it, as de-identification does
                 row.language, row.group = sys.intern(language), "" if group in NO_GROUP else sys.intern(group)
                 row.texts, row.place, row.key, row.time = texts, place, key, time
                 rows.append(row)
@@ -144,7 +164,7 @@ class Rows:
         if len(self.changes):
             with tables.Writer(self.out / "changes.parquet", CHANGES) as writer:
                 for part in self.changes.parts():
-                    writer.write(part)
+                    writer.write(part if self.flow.cover is None else self.flow.cover.changes(part))
 
 
 def something_left(flow: Flow, step: str, rows: int | None = None) -> None:

@@ -10,7 +10,7 @@ Not covered: spans in several pieces.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -39,23 +39,26 @@ def anchored(batch: pa.Table) -> pa.Table:
     return batch.set_column(batch.schema.get_field_index("metadata"), "metadata", pa.array(told, pa.string()))
 
 
-def read_spans(metadata: Mapping[str, Any], text: str) -> list[Found] | tuple[str, str]:
-    """The spans in `text` by place, each once; or (reason, detail) why the text cannot be used."""
+def read_spans(
+    metadata: Mapping[str, Any], text: str, quote: Callable[[Any], str] = repr
+) -> list[Found] | tuple[str, str]:
+    """The spans in `text` by place, each once; or (reason, detail) why the text cannot be used. quote: how a cell of
+    the data stands in the detail."""
     given = metadata.get("spans")
     if given is None:
         return NO_SPANS, "neither spans nor tags stand beside the text"
     if not isinstance(given, list):
-        return MALFORMED, f"a list of spans is needed, this is {given!r:.60}"
+        return MALFORMED, f"a list of spans is needed, this is {quote(given):.60}"
     for span in given:
         if not _points(span) or not str(span.get("label") or "").strip() or not 0 <= span["start"] < span["end"]:
-            return MALFORMED, f"start, end and label are needed, start before end; this is {span!r:.80}"
+            return MALFORMED, f"start, end and label are needed, start before end; this is {quote(span):.80}"
     if any("text" not in span and span["end"] > len(text) for span in given):
         return MALFORMED, f"a span reaches beyond the {len(text):,} characters of the text"
     ordered = sorted(given, key=lambda span: (span["start"], span["end"]))
     places = locate(text, [(s["start"], str(s.get("text") or text[s["start"] : s["end"]])) for s in ordered])
     lost = next((span for span, place in zip(ordered, places, strict=True) if place is None), None)
     if lost is not None:
-        return LOST, f"{lost.get('text', '')!r:.60} ({lost['label']}) does not stand in the repaired text"
+        return LOST, f"{quote(lost.get('text', '')):.60} ({lost['label']}) does not stand in the repaired text"
     found = {(*place, str(span["label"]).strip()) for span, place in zip(ordered, places, strict=True) if place}
     return [{"start": start, "end": end, "label": label} for start, end, label in sorted(found)]
 

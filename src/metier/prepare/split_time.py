@@ -25,7 +25,7 @@ def read_times(flow: Flow) -> list[str]:
                         "map the column (collect.sources.0.columns.time=NAME), or choose another split")  # fmt: skip
     missing = sum(not time for time in times.values())
     if flow.config.split.without_time == "reject":
-        flow.reject(lambda row: None if times[row.id] else ("no time", f"the time is {row.time!r}"))
+        flow.reject(lambda row: None if times[row.id] else ("no time", f"the time is {flow.quote(row.time)}"))
     elif missing:
         flow.warn(f"{count(missing, 'example')} without a time that can be read: into train, unless tied to newer ones")
     return [times[row.id] for row in flow.rows]

@@ -92,7 +92,7 @@ def prepare(
             raise AssertionError(f"{given} documents came in, {kept} kept or folded, {len(flow.rejected)} rejected")
         columns = ["step", "rows", "removed", "note"]
         console.table(columns, [[entry[name] for name in columns] for entry in flow.funnel])
-        _write(flow, out)
+        _tell(flow, _write(flow, out), console)
         return _summary(flow)
 
 
@@ -108,7 +108,8 @@ def steps(config: PrepareConfig) -> list[str]:
     return [ours[0], *config.operations, *ours[1:], *rows]
 
 
-def _write(flow: Flow, out: Path) -> None:
+def _write(flow: Flow, out: Path) -> dict[str, dict[str, str]]:
+    """The tables; returns the first rejected row of each reason, as it is kept."""
     with tables.Writer(out / "examples.parquet", tables.EXAMPLES) as examples:
         for start in range(0, len(flow.rows), BATCH):
             rows = [
@@ -121,9 +122,12 @@ def _write(flow: Flow, out: Path) -> None:
                 for row in flow.rows[start : start + BATCH]
             ]  # fmt: skip
             examples.write(tables.table(rows, tables.EXAMPLES))
+    first: dict[str, dict[str, str]] = {}
     with tables.Writer(out / "rejected.parquet", tables.REJECTED) as rejected:
-        for part in flow.rejected.parts():
+        for part in flow.rejected_parts():
             rejected.write(part)
+            for row in part.to_pylist():
+                first.setdefault(row["reason"], row)
     with tables.Writer(out / "conflicts.parquet", CONFLICTS) as conflicts:
         for start in range(0, len(flow.conflicts), BATCH):
             listed = [{**entry, "text": entry["row"].text} for entry in flow.conflicts[start : start + BATCH]]
@@ -131,6 +135,15 @@ def _write(flow: Flow, out: Path) -> None:
     tables.write(tables.table(flow.duplicates.values(), DUPLICATES), out / "duplicates.parquet")
     tables.write(tables.table(flow.overlaps, OVERLAPS), out / "overlaps.parquet")
     tables.write_json(flow.leaks, out / "leaks.json")
+    return first
+
+
+def _tell(flow: Flow, first: dict[str, dict[str, str]], console: Console) -> None:
+    """Every reason with the number of documents and one of them, as `collect` tells what it could not read."""
+    rows = [[number, reason, first[reason]["source"][:60], first[reason]["detail"][:90]]
+            for reason, number in flow.reasons.most_common()]  # fmt: skip
+    if rows:
+        console.table(["rejected", "reason", "for example", "because"], rows)
 
 
 def _summary(flow: Flow) -> dict[str, Any]:
@@ -154,4 +167,23 @@ def _summary(flow: Flow) -> dict[str, Any]:
         "leaks": flow.leaks,
         "warnings": flow.warnings,
         "classes": names,
-    }
+    } | ({"deidentified": found} if (found := _deidentified(flow)) else {})
+
+
+def _deidentified(flow: Flow) -> dict[str, Any]:
+    """Of each kind of identifier how many were replaced in texts and elsewhere, and how many were found and kept."""
+    counts = flow.counts.get("deidentify", {})
+    kinds: dict[str, dict[str, int]] = {}
+    for name, number in counts.items():
+        where, _, kind = name.partition(":")
+        if where == "deidentified" or where.startswith("deidentified in "):
+            column = "texts" if where == "deidentified" else "elsewhere"
+        elif where == "found and kept":
+            column = "kept"
+        else:
+            continue
+        entry = kinds.setdefault(kind, {"texts": 0, "elsewhere": 0, "kept": 0})
+        entry[column] += number
+    if not counts:
+        return {}
+    return {"documents": counts.get("deidentify:documents", 0), "kinds": dict(sorted(kinds.items()))}

@@ -63,7 +63,7 @@ def _classify(flow: Flow) -> str:
         cell = told(row, "label")
         found = read_labels(cell, flow.task.label_separator if several else None)
         if found is None:
-            return "no label", f"the label is {cell!r}" if cell not in (None, "") else "the label is empty"
+            return "no label", f"the label is {flow.quote(cell)}" if cell not in (None, "") else "the label is empty"
         if several:
             row.labels = found
         elif len(found) != 1:
@@ -73,7 +73,9 @@ def _classify(flow: Flow) -> str:
         return None
 
     _warn_missing(flow)
+    before = len(flow.rows)
     flow.reject(leaves)
+    _warn_unlabelled(flow, before)
     names = {name for row in flow.rows for name in row.strata if name}
     return f"{len(names):,} labels"
 
@@ -88,6 +90,17 @@ def _warn_missing(flow: Flow) -> None:
                 f"'{word}' stands in {number:,} of {len(cells):,} label cells ({number / len(cells):.0%}) and is taken "
                 "for a missing label; if it is a class, call it something else in the data, such as 'other'"
             )
+
+
+def _warn_unlabelled(flow: Flow, before: int) -> None:
+    """Most documents without a label are hardly what somebody meant: say what would give them one."""
+    missing = flow.reasons["no label"]
+    if flow.rows and missing > 0.5 * before:
+        flow.warn(
+            f"{missing:,} of {before:,} documents have no label and are left out; map a column (collect.sources.0."
+            "columns.label=NAME), take the folder's name (collect.sources.0.label_from=folder), or exclude those files "
+            "(collect.exclude)"
+        )
 
 
 def read_labels(cell: Any, separator: str | None) -> list[str] | None:
@@ -125,7 +138,10 @@ def _score(flow: Flow) -> str:
     def leaves(row: Row) -> tuple[str, str] | None:
         value = values[row.id]
         if isinstance(value, str):
-            return ("no value", "the value is empty") if value == "" else ("not a number", value)
+            told = (
+                value if flow.config.deidentify.policy == "off" else "the value is not shown: texts are de-identified"
+            )
+            return ("no value", "the value is empty") if value == "" else ("not a number", told)
         row.value = value
         return None
 
@@ -184,7 +200,7 @@ def _read_pair(row: Row) -> tuple[str, str] | None:
 
 def _spans(flow: Flow) -> str:
     def leaves(row: Row) -> tuple[str, str] | None:
-        found = read_spans(row.metadata, row.text)
+        found = read_spans(row.metadata, row.text, flow.quote)
         if isinstance(found, tuple):
             return found
         row.spans = found

@@ -19,6 +19,12 @@ EXAMPLES = 3  # shown for each reason
 CONFLICT_ROWS = 60
 ANSWERS = ("cut_questions", "answers_outside", "long_answers", "inexact_answers")  # what `extract` counts
 SPLITS = ("train", "validation", "test")
+PAIRS = ("train/test", "train/validation", "validation/test")  # as leaks.json names them
+WHERE = (
+    "texts",
+    "elsewhere",
+    "kept",
+)  # an identifier was replaced in a text, replaced in another field, or only counted
 
 
 def data(facts: Mapping[str, Any], words: Words, show_texts: bool) -> dict[str, Any]:
@@ -46,6 +52,8 @@ def data(facts: Mapping[str, Any], words: Words, show_texts: bool) -> dict[str, 
             "data.duplicates", exact=words.count(duplicates.get("exact")), near=words.count(duplicates.get("near"))
         ),
         "conflicts": conflicts(facts.get("conflicts") or (), prepare, words, show_texts),
+        "deidentified": deidentified(prepare.get("deidentified") or {}, words),
+        "leaks": leaks(prepare.get("leaks") or {}, words),
         "splits": splits(prepare, words),
         "labels": labels(prepare, words),
         "languages": [
@@ -55,6 +63,63 @@ def data(facts: Mapping[str, Any], words: Words, show_texts: bool) -> dict[str, 
         "long": long_texts(facts.get("train") or {}, words),
         "warnings": [*collect.get("warnings", ()), *prepare.get("warnings", ())],
     }
+
+
+def deidentified(found: Mapping[str, Any], words: Words) -> dict[str, Any]:
+    """A sentence and a row for each kind of identifier, the most frequent first; {} where nothing was looked for."""
+    kinds = found.get("kinds") or {}
+    if not kinds:
+        return {}
+    order = sorted(kinds, key=lambda kind: (-sum(kinds[kind].values()), kind))
+    total = sum(entry["texts"] + entry["elsewhere"] for entry in kinds.values())
+    return {
+        "sentence": words("deid.sentence", n=words.count(total), documents=words.count(found.get("documents"))),
+        "rows": [
+            {
+                "name": words.known("identifier", kind),
+                "code": kind,
+                "cells": [words.count(kinds[kind][where]) for where in WHERE],
+            }
+            for kind in order
+        ],
+        "total": [words.count(sum(entry[where] for entry in kinds.values())) for where in WHERE],
+    }
+
+
+def leaks(found: Mapping[str, Any], words: Words) -> dict[str, Any]:
+    """What two splits share, and what training shares with the files of evaluation texts; {} where that is nothing.
+
+    rows: what is shared, with one cell for each of PAIRS. against: a sentence for each file.
+    """
+    pairs = found.get("pairs") or {}
+    kinds = list(dict.fromkeys(kind for pair in PAIRS for kind in pairs.get(pair) or ()))
+    shared = [kind for kind in kinds if any((pairs.get(pair) or {}).get(kind) for pair in PAIRS)]
+    files = {
+        name: counts for name, counts in (found.get("against") or {}).items() if counts["passages"] + counts["near"]
+    }
+    if not shared and not files:
+        return {}
+    return {
+        "heads": [words("arrow").join(words(f"split.{name}") for name in pair.split("/")) for pair in PAIRS],
+        "rows": [
+            {
+                "name": _shared(kind, words),
+                "cells": [words.count((pairs.get(pair) or {}).get(kind, 0)) for pair in PAIRS],
+            }
+            for kind in shared
+        ],
+        "against": [
+            words("leaks.against", file=name, **{key: words.count(counts[key]) for key in
+                                                 ("texts", "passages", "near", "rejected")})
+            for name, counts in sorted(files.items())
+        ],
+    }  # fmt: skip
+
+
+def _shared(kind: str, words: Words) -> str:
+    """What a kind of leak is called; the groups of a further key carry its name."""
+    key = kind.removeprefix("groups by ")
+    return words("leak.groups_by", name=key) if key != kind else words.known("leak", kind)
 
 
 def funnel(collect: Mapping[str, Any], prepare: Mapping[str, Any]) -> list[dict[str, Any]]:

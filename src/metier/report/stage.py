@@ -60,6 +60,8 @@ def record(facts: Mapping[str, Any]) -> dict[str, Any]:
             "languages": prepare.get("languages"),
             "duplicates": prepare.get("duplicates"),
             "conflicts": prepare.get("conflicts"),
+            "deidentified": prepare.get("deidentified"),
+            "leaks": prepare.get("leaks"),
             "rejected": _reasons(facts),
         },
         "training": train,

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from metier.config import Section, execution
 from metier.errors import nearest
 from metier.prepare.deidentify.kinds import KINDS
-from metier.prepare.files import names_file
+from metier.prepare.files import names_file, names_place
 
 Policy = Literal["mask", "placeholder", "surrogate", "keep"]
 PLACES = ("title", "source", "metadata", "group")  # where else than in the text a name may stand
@@ -41,7 +41,7 @@ class RequireConfig(Section):
     max_residual: float | None = execution(None, gt=0, lt=1)
     """Highest tolerated upper bound for the share of documents that still hold an identifier. null: no audit is
     asked."""
-    audit: str = execution("")
+    audit: str = names_place("")
     """audit.json, as `metier deidentify audit --answers FILE` writes it; relative to the recipe's folder."""
     confidence: float = execution(0.95, gt=0.5, lt=1)
     """Confidence that the audit must have been computed with, or a higher one."""
@@ -73,9 +73,9 @@ class DeidentifyConfig(Section):
     hash is part of the identity of what is made with it."""
     key_variable: str = execution("METIER_DEIDENTIFY_KEY")
     """Environment variable that holds the key, if there is no file."""
-    vault: str = execution("")
-    """Folder, outside the store, for a list of what each replacement stands for (files with mode 0600). "": none is
-    kept, and nothing can be undone."""
+    vault: str = names_place("")
+    """Folder, outside the store, for a list of what each replacement stands for (files with mode 0600); relative to
+    the recipe's folder. "": none is kept, and nothing can be undone."""
     require: RequireConfig = RequireConfig()
     """Fail unless an audit of just this output shows few enough leftovers."""
 

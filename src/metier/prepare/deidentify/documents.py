@@ -99,7 +99,7 @@ def apply(batch: pa.Table, settings: Settings, knowledge: Knowledge) -> Result:
     for name, values in columns.items():
         batch = batch.set_column(batch.schema.get_field_index(name), name, pa.array(values, pa.string()))
     if config.vault:
-        vault.write(Path(config.vault).expanduser(), account.secrets)
+        vault.write(Path(config.vault), account.secrets)
     return Result(batch, changes=account.changes, counts=dict(account.counts))
 
 
@@ -165,6 +165,10 @@ class Worker:
                 )
         self._keep_secret(row, "text", done, account)
         return result
+
+    def source(self, row: dict[str, Any]) -> str:
+        """The source as this step would have written it, for a document that left before. row: without its text."""
+        return self._place("source", row, self._own(row), self._surrogates(row, "", ()), _Account())
 
     def find(self, text: str, more: Sequence[Span] = (), own: Sequence[Any] = (), group: str = "") -> list[Span]:
         """All findings in one text. own: patterns of the document's own names."""
