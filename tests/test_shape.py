@@ -183,7 +183,10 @@ def test_public_names(name: str) -> None:
     ("schema", "columns"),
     [
         ("DOCUMENTS", "id text source media_type language title group time license metadata"),
-        ("EXAMPLES", "id document_ids source language group cluster split text label labels value pair spans"),
+        (
+            "EXAMPLES",
+            "id document_ids source language group cluster split text label labels value pair negatives spans",
+        ),
         ("REJECTED", "id source stage reason detail"),
     ],
 )

@@ -36,7 +36,7 @@ PARENTS: dict[str, tuple[str, ...]] = {
 }
 ORDER = tuple(PARENTS)
 # Fields of the task that a stage does not read: changing them costs nothing there.
-UNREAD_TASK_FIELDS = {"prepare": ("label_names", "class_weights", "sub_tokens"), "train": ("label_names",)}
+UNREAD_TASK_FIELDS = {"prepare": ("label_names", "class_weights", "sub_tokens", "embed"), "train": ("label_names",)}
 TITLES = {"predictions": "evaluate: ask every model", "evaluate": "evaluate: compare and judge"}
 
 
@@ -155,7 +155,7 @@ def identity(stage: str, recipe: Recipe, context: Context) -> dict[str, Any]:
                 content["config"]["train"].pop(name)
             content["config"]["base"] = {"model": base.model, "sha256": base.sha256}
         if stage == "predictions":  # only what changes an answer, so that a new criterion asks no model again
-            keep = ("floors", "base")
+            keep = ("floors", "base", "corpus")
             content["config"]["evaluate"] = {k: v for k, v in content["config"]["evaluate"].items() if k in keep}
     versions = _plugins(stage, recipe, context)
     return content | {"plugins": versions} if versions else content

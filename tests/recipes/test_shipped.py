@@ -45,7 +45,8 @@ def test_each_recipe_can_be_run(name: str) -> None:
         assert path.startswith(SCHEME) or (base / path).exists(), path
     for one in recipe.collect.sources:
         if one.path.startswith(SCHEME):
-            assert one.url.startswith("https://") and len(one.sha256) == 64 and one.license
+            assert len(one.sha256) == 64 and one.license
+            assert one.url.startswith("https://") or "no public address" in source  # which the recipe then says
         else:
             assert not one.url
 
@@ -162,16 +163,22 @@ def test_recipes_of_other_tasks_run_small(name: str, tiny_base: Path, work: Path
         if recipe.task.name == "tag":
             spans = [{"start": 5, "end": 10, "label": kind} for kind in (["Disease", "Chemical"][index % 2],)]
             texts.append({"text": f"take {drug} for my house {index}", "spans": spans, "split": split})
+        elif recipe.task.name == "embed":
+            texts.append({"text": f"{drug} helps my friend {index}", "pair": f"what does {drug} {index} do",
+                          "group": f"g{index}"})  # fmt: skip
         else:
             label = ["INHIBITOR", "AGONIST"][index % 2]
             texts.append({"text": f"<< {drug} >> {label.lower()} [[ loan ]] {index}", "label": label, "split": split})
     Path("data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in texts), encoding="utf-8")
-    columns = {role: role for role in ("text", "label", "split") if role in texts[0]}
+    columns = {role: role for role in ("text", "pair", "label", "group", "split") if role in texts[0]}
     small = recipe.model_dump(mode="json")
     small["collect"] |= {"sources": [{"path": "data.jsonl", "columns": columns}], "workers": 1}
-    small["train"] |= {"base_model": str(tiny_base), "epochs": 2, "threads": 1}
+    small["prepare"]["split"]["groups"] = []
+    small["prepare"]["dedup"]["near"] = False
+    small["train"] |= {"base_model": str(tiny_base), "epochs": 2, "threads": 1, "max_length": None}
     small["evaluate"] |= {"bootstrap": 200}
     done = run(parse(small), context_of(work, Console(quiet=True)))
     results = json.loads((done["evaluate"].path / "results.json").read_text(encoding="utf-8"))
-    assert results["data"]["test"] == 20 and len(results["models"]) == 4
+    models = {"embed": 3}.get(recipe.task.name, 4)
+    assert results["data"]["test"] in (12, 20) and len(results["models"]) == models
     assert {reason["criterion"] for reason in results["verdict"]["reasons"]} == set(recipe.evaluate.accept)

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from metier.errors import UserError, nearest
 from metier.evaluate.config import EvaluateConfig
 from metier.evaluate.floors import floor_names, model_names
-from metier.evaluate.items import SCORE
+from metier.evaluate.items import RANKING, SCORE
 from metier.evaluate.metrics import for_kind
 from metier.registry import lookup
 from metier.train.config import TaskConfig
@@ -125,7 +125,7 @@ def _checked(one: Criterion, task: TaskConfig, models: Sequence[str], classes: S
     kind = profile(task).kind
     where = f"evaluate.accept: {one.text}"
     known = {metric.name: metric for metric in for_kind(kind)}
-    by_class = CLASS_METRICS if kind != SCORE else ()
+    by_class = CLASS_METRICS if kind not in (SCORE, RANKING) else ()
     if one.metric not in known and one.metric not in by_class:
         raise UserError(
             f"there is no metric '{one.metric}' for this task", where, nearest(one.metric, [*known, *by_class])

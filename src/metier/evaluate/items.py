@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray
-CLASSIFY, MULTI_LABEL, SCORE, SPANS = "classify", "multi_label", "score", "spans"
+CLASSIFY, MULTI_LABEL, SCORE, SPANS, RANKING = "classify", "multi_label", "score", "spans", "ranking"
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class Items:
           "multi_label": gold and predicted are (n, K) of bool.
           "score": gold and predicted are (n,) of float64.
           "spans": gold and predicted are (n,) of tuples of (start, end, code into `classes`), by place.
+          "ranking": gold are (n,) of tuples of codes of the right passages, predicted of those found, best first;
+          `classes` are the passages.
     probabilities: (n, T) of float32 or None, T <= K the classes known in training; they come first in `classes`, labels
     that only the test split has come after them, so a gold code >= T is a label that no model could have learned: every
     answer to it counts as wrong.
@@ -41,9 +43,13 @@ class Items:
 
 
 def right(items: Items) -> Array:
-    """(n,) of bool: the whole answer is right (all labels or spans of it, where there may be several)."""
+    """(n,) of bool: the whole answer is right (all labels or spans of it, where there may be several); of a ranking
+    what stands first."""
     if items.kind == SPANS:
         return np.array([gold == found for gold, found in zip(items.gold, items.predicted, strict=True)], dtype=bool)
+    if items.kind == RANKING:
+        both = zip(items.gold, items.predicted, strict=True)
+        return np.array([bool(found) and found[0] in gold for gold, found in both], dtype=bool)
     equal = items.gold == items.predicted
     return equal.all(axis=1) if items.kind == MULTI_LABEL else equal
 
@@ -54,7 +60,7 @@ def confidence(items: Items) -> Array | None:
     classify: (n,) the probability of the predicted label. multi_label: (n, T) of each decision, yes or no.
     """
     p = items.probabilities
-    if p is None or items.kind in (SCORE, SPANS):
+    if p is None or items.kind in (SCORE, SPANS, RANKING):
         return None
     if items.kind == MULTI_LABEL:
         return np.where(items.predicted[:, : p.shape[1]], p, 1 - p)

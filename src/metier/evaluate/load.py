@@ -17,9 +17,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from metier.errors import UserError
-from metier.evaluate.items import CLASSIFY, MULTI_LABEL, SCORE, SPANS, Array, Items, objects
+from metier.evaluate.items import CLASSIFY, MULTI_LABEL, RANKING, SCORE, SPANS, Array, Items, objects
 
-COLUMNS = {CLASSIFY: "label", MULTI_LABEL: "labels", SCORE: "value", SPANS: "spans"}
+COLUMNS = {CLASSIFY: "label", MULTI_LABEL: "labels", SCORE: "value", SPANS: "spans", RANKING: "ranked"}
 ORDER = ("tuned", "base", "zero_shot")
 
 
@@ -48,7 +48,7 @@ def classes(path: Path) -> tuple[str, ...]:
 def items(path: Path, model: str, rows: pa.Table, kind: str, known: Sequence[str]) -> Items:
     """One model's answers on the test rows. known: labels of training; other labels come after these in `classes`."""
     column = COLUMNS[kind]
-    wanted = ["id", column] if kind in (SCORE, SPANS) else ["id", column, "scores"]
+    wanted = ["id", column] if kind in (SCORE, SPANS, RANKING) else ["id", column, "scores"]
     answers = pq.read_table(path / "predictions.parquet", columns=wanted, filters=[("model", "=", model)])
     answers = _align(answers, rows, model, path)
     if kind == SCORE:
@@ -60,6 +60,8 @@ def items(path: Path, model: str, rows: pa.Table, kind: str, known: Sequence[str
         return Items(kind, gold, predicted)
     if kind == SPANS:
         return _spans(rows.column("spans").to_pylist(), answers.column("spans").to_pylist(), known)
+    if kind == RANKING:
+        return _ranking(path, rows, answers)
     every = (*known, *_unknown(rows.column(column), known))
     every = (*every, *_unknown(answers.column(column), every))
     probabilities = _scores(answers.column("scores"), len(rows), len(known))
@@ -82,6 +84,19 @@ def _spans(gold: list[Any], answers: list[Any], known: Sequence[str]) -> Items:
         )
 
     return Items(SPANS, coded(gold), coded(answers), None, tuple(every))
+
+
+def _ranking(path: Path, rows: pa.Table, answers: pa.Table) -> Items:
+    """Right is every passage that some test row gives to the same query."""
+    passages = tuple(pq.read_table(path / "corpus.parquet", columns=["text"]).column("text").to_pylist())
+    place = {text: code for code, text in enumerate(passages)}
+    queries, right = rows.column("pair").to_pylist(), {}
+    for query, text in zip(queries, rows.column("text").to_pylist(), strict=True):
+        right.setdefault(query, {})[place[text]] = None
+    gold = objects([tuple(right[query]) for query in queries])
+    return Items(
+        RANKING, gold, objects([tuple(found) for found in answers.column("ranked").to_pylist()]), None, passages
+    )
 
 
 def same_classes(found: dict[str, Items]) -> dict[str, Items]:

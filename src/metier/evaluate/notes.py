@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from metier.evaluate.intervals import MIN_GROUPS, MIN_ITEMS
-from metier.evaluate.items import CLASSIFY, MULTI_LABEL, SCORE, SPANS, Items
+from metier.evaluate.items import CLASSIFY, MULTI_LABEL, RANKING, SCORE, SPANS, Items
 from metier.evaluate.resample import Units
 from metier.evaluate.wording import Both, model_name
 
@@ -15,6 +15,7 @@ NO_TEST: Both = (
     "There are no test examples, so nothing can be said about the model.",
     "没有测试样本，因此无法评价该模型。",
 )
+FEW_PASSAGES = 1000  # below so many, recall at 100 is a tenth or more of the corpus
 RARE = 5  # gold items below which a class's own figures say almost nothing
 
 
@@ -39,6 +40,8 @@ def split(found: Mapping[str, Items], unit: Units, known: int) -> list[Both]:
             ))  # fmt: skip
     if one.kind == SPANS:
         return said + _types(one, known)
+    if one.kind == RANKING:
+        return said + _corpus(one)
     return said + (_values(one) if one.kind == SCORE else _labels(one, known))
 
 
@@ -47,7 +50,7 @@ def models(found: Mapping[str, Items], values: Mapping[tuple[str, str], float | 
     said = []
     for name, one in found.items():
         english, chinese = model_name(name)
-        if one.kind not in (SCORE, SPANS) and one.probabilities is None:
+        if one.kind not in (SCORE, SPANS, RANKING) and one.probabilities is None:
             said.append((f"There are no probabilities for {english}, so its calibration is not known.",
                          f"{chinese}没有给出概率，因此无法得知其校准情况。"))  # fmt: skip
         same = len(one) > 1 and all(bool(np.all(answer == one.predicted[0])) for answer in one.predicted)
@@ -61,6 +64,14 @@ def _values(one: Items) -> list[Both]:
     if len(one) > 1 and float(np.ptp(one.gold)) == 0:
         return [("All test examples have the same value, so a rank correlation does not exist.",
                  "所有测试样本的数值相同，因此不存在等级相关。")]  # fmt: skip
+    return []
+
+
+def _corpus(one: Items) -> list[Both]:
+    """In how few passages is looked for."""
+    if len(one.classes) < FEW_PASSAGES:
+        return [(f"Only {len(one.classes)} passages are ranked; among more of them the figures would be lower.",
+                 f"只对 {len(one.classes)} 个段落排序；段落更多时指标会更低。")]  # fmt: skip
     return []
 
 

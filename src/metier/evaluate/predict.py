@@ -23,6 +23,7 @@ from metier.evaluate import probe
 from metier.evaluate.config import EvaluateConfig
 from metier.evaluate.floors import floor_names
 from metier.evaluate.floors.base import FloorData, FloorPrediction
+from metier.evaluate.items import RANKING
 from metier.registry import lookup
 from metier.tables import SPANS, read, write, write_json
 from metier.train import bases
@@ -39,6 +40,7 @@ PREDICTIONS = pa.schema(
         ("value", pa.float64()),
         ("scores", pa.list_(pa.float64())),  # probability of each class, in the order of classes.json
         ("spans", pa.list_(pa.struct([*SPANS.value_type, ("score", pa.float64())]))),
+        ("ranked", pa.list_(pa.int32())),  # rows of corpus.parquet, best first
     ]
 )
 FLOOR_TITLES = {
@@ -47,6 +49,7 @@ FLOOR_TITLES = {
     "tfidf": "word statistics (TF-IDF)",
     "dictionary": "dictionary of training entities",
     "linear_tagger": "linear chain over words (CRF)",
+    "bm25": "shared words (BM25)",
 }
 
 
@@ -61,6 +64,10 @@ def predict_all(
     parts = {name: table.filter(pc.equal(table["split"], name)) for name in ("train", "validation", "test")}
     if not parts["test"].num_rows:
         raise UserError("there are no test examples", "split 'test'", "set prepare.split.test, or bring a test split")
+    if profile(task_config).kind == RANKING:
+        from metier.evaluate.retrieval import rank_all
+
+        return rank_all(config, task_config, seed, parts, trained, train_config, out, console, near)
     texts = strings(parts["test"]["text"])
     ids = strings(parts["test"]["id"])
     tuned = model.load(trained.path / "model", train_config.device)
@@ -132,5 +139,6 @@ def answers_table(answers: dict[str, FloorPrediction], ids: list[str]) -> pa.Tab
             pa.array(scores, pa.list_(pa.float64())),
             pa.array([None] * n if answer.spans is None else [[asdict(span) for span in row] for row in answer.spans],
                      PREDICTIONS.field("spans").type),
+            pa.array([None] * n if answer.ranked is None else answer.ranked, PREDICTIONS.field("ranked").type),
         ], schema=PREDICTIONS))  # fmt: skip
     return pa.concat_tables(tables)

@@ -32,7 +32,7 @@ from metier.evaluate.intervals import (
     proportions,
     wilson,
 )
-from metier.evaluate.items import CLASSIFY, SCORE, SPANS, Array, Items
+from metier.evaluate.items import CLASSIFY, RANKING, SCORE, SPANS, Array, Items
 from metier.evaluate.metrics import Metric, for_kind, value
 from metier.evaluate.resample import bootstrap, units
 from metier.evaluate.verdict import Evidence, Key, decide, shortfalls
@@ -137,7 +137,7 @@ def _model_blocks(
         block = dict(described[name])
         for metric in metrics:
             block[metric.name] = _figure(metric, measured, name, setting)
-        if one.kind != SCORE:
+        if one.kind not in (SCORE, RANKING):
             # A text may hold many spans of a type: they are counted as a group, never as so many independent draws.
             unit = replace(setting.unit, clustered=setting.unit.clustered or one.kind == SPANS)
             block["per_class"] = per_class(one, unit, setting.alpha)

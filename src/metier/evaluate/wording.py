@@ -22,6 +22,7 @@ MODELS: dict[str, Both] = {
     "mean": ("always giving the mean value", "总是给出平均值的做法"),
     "tfidf": ("the word-counting model (tfidf)", "词频模型（tfidf）"),
     "dictionary": ("the dictionary of known entities (dictionary)", "已知实体词典（dictionary）"),
+    "bm25": ("the search by shared words (bm25)", "按共同词语的检索（bm25）"),
     "linear_tagger": ("the linear tagger (linear_tagger)", "线性标注器（linear_tagger）"),
 }
 MET: dict[str, Both] = {

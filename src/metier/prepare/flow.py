@@ -37,8 +37,8 @@ class Row:
     A million rows are in memory at once, so a row holds little: about 400 bytes with its strings.
     """
 
-    __slots__ = ("_ids", "_metadata", "_text", "cluster", "group", "id", "key", "label", "labels", "language", "pair",
-                 "place", "source", "spans", "split", "texts", "time", "value")  # fmt: skip
+    __slots__ = ("_ids", "_metadata", "_text", "cluster", "group", "id", "key", "label", "labels", "language",
+                 "negatives", "pair", "place", "source", "spans", "split", "texts", "time", "value")  # fmt: skip
 
     def __init__(
         self, id: str, source: str, text: str | None = None, language: str = "", group: str = "",
@@ -51,6 +51,7 @@ class Row:
         self.value: float | None = None
         self.spans: list[dict[str, Any]] | None = None  # {"start", "end", "label"} into `text`
         self.pair = ""  # the short text that is read with `text`, where the task has pairs
+        self.negatives: list[str] | None = None  # passages that do not answer the query `pair`
         self.key = ""  # digest of the folded text; equal for exact duplicates
         self.cluster = cluster  # id of the first row of the duplicate cluster
         self.split = split

@@ -80,6 +80,8 @@ def _look_alikes(flow: Flow, counts: Counter[str]) -> None:
 
 
 def _values(flow: Flow) -> str:
+    if flow.profile.answer == "pair":
+        return "no labels"
     values = {row.value for row in flow.rows}
     if len(values) == 1 and flow.profile.answer == "value":
         raise UserError(

@@ -24,6 +24,7 @@ from typing import Any
 from metier.errors import UserError
 from metier.prepare.flow import Flow, Row, count
 from metier.prepare.normalize import MISSING, clean
+from metier.prepare.queries import read_queries
 from metier.prepare.spans import read_spans
 from metier.registry import register
 
@@ -195,7 +196,8 @@ def _spans(flow: Flow) -> str:
 
 
 # The column of the examples that holds the answer -> what fills it.
-READERS: dict[str, Callable[[Flow], str]] = {"label": _classify, "labels": _classify, "value": _score, "spans": _spans}
+READERS: dict[str, Callable[[Flow], str]] = {"label": _classify, "labels": _classify, "value": _score, "spans": _spans,
+                                            "pair": read_queries}  # fmt: skip
 
 
 def _nothing(flow: Flow) -> None:
@@ -205,6 +207,10 @@ def _nothing(flow: Flow) -> None:
     role = {"labels": "label"}.get(answer, answer)
     if answer == "spans":
         _no_spans(flow)
+    if answer == "pair":
+        columns = "collect.sources.0.columns"
+        raise UserError("no document has a query", "prepare, step task",
+                        f"name two columns, as in {columns}.text=ANSWER and {columns}.pair=QUESTION")  # fmt: skip
     reasons = flow.reasons
     details = [entry["detail"] for entry in flow.rejected if entry["reason"] == "not a number"] if score else []
     detail = details[-1] if details else ""

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from metier.report import charts
-from metier.report.opening import how, listed
+from metier.report.opening import how, listed, ranked
 from metier.report.words import PERCENT, Words
 
 METRICS = (
@@ -20,6 +20,11 @@ METRICS = (
     "entity_f1",
     "entity_precision",
     "entity_recall",
+    "ndcg_10",
+    "mrr_10",
+    "recall_1",
+    "recall_10",
+    "recall_100",
     "micro_f1",
     "macro_f1",
     "mcc",
@@ -28,7 +33,7 @@ METRICS = (
     "rmse",
     "spearman",
 )
-MODELS = ("tuned", "base", "zero_shot", "linear_tagger", "dictionary", "tfidf", "majority", "mean")
+MODELS = ("tuned", "base", "zero_shot", "linear_tagger", "dictionary", "bm25", "tfidf", "majority", "mean")
 LETTERED = 20  # classes up to which the heat map carries names and counts
 CONFUSIONS = 10
 FIRST_CLASSES = 24  # rows of the class table that stand open; the rest opens on demand (and in print)
@@ -50,7 +55,13 @@ def evidence(facts: Mapping[str, Any], words: Words, show_texts: bool) -> dict[s
         "reliability": reliability(tuned, words),
         "cases": {kind: cases(facts, kind, words, show_texts) for kind in ("broken", "mended")},
         "severity": words(
-            "cases.wrong_spans" if marked else "cases.sure" if results["primary"] in PERCENT else "cases.error"
+            "cases.rank"
+            if ranked(facts)
+            else "cases.wrong_spans"
+            if marked
+            else "cases.sure"
+            if results["primary"] in PERCENT
+            else "cases.error"
         ),
         "marked": words("cases.marks") if marked and show_texts else "",
     }

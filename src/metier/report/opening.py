@@ -129,7 +129,8 @@ def opponents(results: Mapping[str, Any], words: Words) -> list[dict[str, Any]]:
 
 def how(name: str, models: Mapping[str, Any], words: Words) -> str:
     """One sentence on what a model is; ours if we have one in this language, else the evaluation's."""
-    return words.known("how", name, str((models.get(name) or {}).get("how") or " "))
+    key = "base_ranking" if name == "base" and "ndcg_10" in models.get(name, {}) else name
+    return words.known("how", key, str((models.get(name) or {}).get("how") or " "))
 
 
 def axis_limit(rows: Iterable[Mapping[str, Any]]) -> float:
@@ -187,7 +188,10 @@ def listed(
             if show_texts and row.get("marks")
             else None,
             "length": words("cases.length", n=words.count(len(str(row.get("text") or "")))),
-            **{name: _given(row, name, words, show_texts) for name in ("gold", "base", "tuned")},
+            **{
+                name: _given(row, name, words, show_texts, characters if ranked(facts) else 0)
+                for name in ("gold", "base", "tuned")
+            },
             "severity": severity(row, facts, words),
         }
         for row in rows[:most]
@@ -196,8 +200,19 @@ def listed(
     return {"rows": shown, "of": words("cases.listed", shown=words.count(len(shown)), total=words.count(total))}
 
 
-def _given(row: Mapping[str, Any], name: str, words: Words, show_texts: bool) -> str:
-    """One model's answer; spans quote the text, so only their types are shown where it is hidden."""
+def ranked(facts: Mapping[str, Any]) -> bool:
+    """Whether answers are passages that were found."""
+    return (facts["results"].get("profile") or {}).get("kind") == "ranking"
+
+
+def _given(row: Mapping[str, Any], name: str, words: Words, show_texts: bool, passage: int = 0) -> str:
+    """One model's answer; spans quote the text, so only their types are shown where it is hidden.
+
+    passage: characters of an answer that is a passage itself, of which only the length is shown where texts are hidden.
+    """
+    if passage and row.get(name):
+        text = str(row[name])
+        return cut(text, passage) if show_texts else words("cases.length", n=words.count(len(text)))
     if row.get("marks") and not show_texts:
         return marks.types_only(row["marks"], name) or words("none")
     return answer(row.get(name), words)
@@ -208,6 +223,8 @@ def severity(row: Mapping[str, Any], facts: Mapping[str, Any], words: Words) -> 
     value = row.get("severity")
     if row.get("marks"):
         return words.count(value)
+    if ranked(facts):
+        return words("cases.not_found") if value is None else words.count(value)
     if facts["results"]["primary"] in PERCENT:
         return words.percent(value, 0)
     return words.plain(value)

@@ -19,7 +19,7 @@ import yaml
 LANGUAGES = ("en", "zh")
 # Shown as %, differences as points.
 PERCENT = {"accuracy", "macro_f1", "micro_f1", "ece", "precision", "recall", "f1", "entity_f1", "entity_precision",
-           "entity_recall"}  # fmt: skip
+           "entity_recall", "ndcg_10", "mrr_10", "recall_1", "recall_10", "recall_100"}  # fmt: skip
 LOWER = {"mae", "rmse", "ece"}  # lower is better
 MINUS = "\u2212"
 

@@ -26,6 +26,8 @@ class FloorData:
     """The short text of each training example, where the task has pairs."""
     asked_pairs: Sequence[str] | None = None
     """Likewise of the test texts."""
+    corpus: Sequence[str] = ()
+    """Passages to be ranked for each of `asked_pairs`, where the task is retrieval."""
     classes: tuple[str, ...] = ()
 
 
@@ -40,6 +42,7 @@ class FloorPrediction:
     label_lists: list[list[str]] | None = None
     values: np.ndarray | None = None
     spans: list[list[Span]] | None = None
+    ranked: list[list[int]] | None = None  # places in the corpus, best first, at most 100
     scores: np.ndarray | None = None
     how: str = ""
 

@@ -1,6 +1,6 @@
 """Tasks: what a model is asked to do. Each file says how to encode targets, lose, decode and monitor."""
 
-from metier.train.tasks import classify, relate, score, tag
+from metier.train.tasks import classify, embed, relate, score, tag
 from metier.train.tasks.base import Decoded, Profile, Span, Task, profile
 
-__all__ = ["Decoded", "Profile", "Span", "Task", "classify", "profile", "relate", "score", "tag"]
+__all__ = ["Decoded", "Profile", "Span", "Task", "classify", "embed", "profile", "relate", "score", "tag"]

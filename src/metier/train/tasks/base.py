@@ -41,6 +41,7 @@ class Decoded:
     values: list[float] = field(default_factory=list)  # (n,) score
     scores: np.ndarray | None = None  # (n, classes) probabilities
     spans: list[list[Span]] = field(default_factory=list)  # (n,) tag
+    vectors: np.ndarray | None = None  # (n, C) embed, of length 1
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ class Task(Protocol):
     problem_type: str  # Transformers' name, stored with the weights
     monitor_name: str  # the validation figure that early stopping watches; higher is better
     rows: str  # TEXTS (windows averaged by the network), WINDOWS or PARTS
+    # A task whose loss compares the examples of a batch with each other also has `joint = True` (joint.py).
 
     @staticmethod
     def profile(config: TaskConfig) -> Profile: ...
