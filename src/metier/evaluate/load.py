@@ -90,7 +90,8 @@ def _ranking(path: Path, rows: pa.Table, answers: pa.Table) -> Items:
     """Right is every passage that some test row gives to the same query."""
     passages = tuple(pq.read_table(path / "corpus.parquet", columns=["text"]).column("text").to_pylist())
     place = {text: code for code, text in enumerate(passages)}
-    queries, right = rows.column("pair").to_pylist(), {}
+    queries = rows.column("pair").to_pylist()
+    right: dict[str, dict[int, None]] = {}  # codes in the order of the rows, each once
     for query, text in zip(queries, rows.column("text").to_pylist(), strict=True):
         right.setdefault(query, {})[place[text]] = None
     gold = objects([tuple(right[query]) for query in queries])

@@ -53,7 +53,7 @@ def split_off(text: str, metadata: dict[str, Any]) -> tuple[str, str] | None:
 
 def read_negatives(metadata: dict[str, Any], passage: str) -> list[str]:
     """The row's own hard negatives, each once and none equal to the passage: a text, a list, or a list as JSON."""
-    cell = next((metadata[name] for name in NEGATIVES if metadata.get(name)), [])
+    cell: Any = next((metadata[name] for name in NEGATIVES if metadata.get(name)), [])
     if isinstance(cell, str):
         try:
             parsed = json.loads(cell) if cell.lstrip().startswith("[") else cell

@@ -62,13 +62,13 @@ class Index:
                 rows.append(row)
                 columns.append(self.terms.setdefault(term, len(self.terms)))
                 counts.append(count)
-        row, column, count = np.array(rows, np.int64), np.array(columns, np.int64), np.array(counts, np.float64)
+        places, column, number = np.array(rows, np.int64), np.array(columns, np.int64), np.array(counts, np.float64)
         holders = np.bincount(column, minlength=len(self.terms))
         rarity = np.log1p((len(passages) - holders + 0.5) / (holders + 0.5))
         length = 1 - B + B * lengths / max(lengths.mean() if len(lengths) else 1.0, 1e-9)
-        weights = rarity[column] * count * (K1 + 1) / (count + K1 * length[row])
+        weights = rarity[column] * number * (K1 + 1) / (number + K1 * length[places])
         shape = (len(passages), len(self.terms))
-        self.weights = sparse.csc_matrix((weights.astype(np.float32), (row, column)), shape)
+        self.weights = sparse.csc_matrix((weights.astype(np.float32), (places, column)), shape)
 
     def scores(self, queries: Sequence[str]) -> Iterator[np.ndarray]:
         """Blocks (b, n) of float32: how well each passage fits each query, 0 where they share no term."""
