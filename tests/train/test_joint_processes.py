@@ -31,10 +31,10 @@ def gradient(folder: str, size: int, out: str | None) -> torch.Tensor:
         for parameter in network.parameters():
             if parameter.ndim > 1:
                 parameter *= 8
-    task, data = Embed(TaskConfig(name="embed"), {}), table(
-        [{"pair": f"{word} please", "text": f"the {word} is {'not ' * (i % 4)}here"} for i, word in enumerate(WORDS)],
-        EXAMPLES,
-    )
+    task = Embed(TaskConfig(name="embed"), {})
+    texts = [f"the {word} is {'not ' * (number % 4)}here" for number, word in enumerate(WORDS)]
+    pairs = [{"pair": f"{word} please", "text": text} for word, text in zip(WORDS, texts, strict=True)]
+    data = table(pairs, EXAMPLES)
     encoded = task.encode(Encoder(load_tokenizer(base), 40), data)
     split = Split(encoded.items, encoded.lengths(), encoded.counts("windows"), task.targets(data, encoded))
     job = Job(network, task, split, None, config, Rates(1e-3, 1e-3, 1, size), 0)
