@@ -185,7 +185,7 @@ def test_public_names(name: str) -> None:
         ("DOCUMENTS", "id text source media_type language title group time license metadata"),
         (
             "EXAMPLES",
-            "id document_ids source language group cluster split text label labels value pair spans answers "
+            "id document_ids source language group cluster split text label labels value pair negatives spans answers "
             "answer messages tools chosen rejected",
         ),
         ("REJECTED", "id source stage reason detail"),

@@ -64,7 +64,8 @@ def predict_to(
     if profile(model.task.config).answer == "answers":
         rows = _answer_rows(sources, pairs, collected, texts, decoded.spans)
     else:
-        rows = _rows(sources, texts, decoded, list(getattr(model.task, "classes", [])))
+        rows = _rows(sources, texts, decoded, list(getattr(model.task, "classes", [])),
+                     output is not None and output.suffix.lower() != ".csv")  # fmt: skip
     if output is None and "spans" in rows[0]:
         for row in rows:  # for a person: the words and their type, not the places
             row["spans"] = "; ".join(f"{s['text']} ({s['label']}, {s['score']:.2f})" for s in json.loads(row["spans"]))
@@ -214,7 +215,10 @@ def _repair(texts: list[str], folder: Path) -> list[str]:
     return [clean(text, config.repair, config.strip_markup) for text in texts]
 
 
-def _rows(sources: list[str], texts: list[str], decoded: Any, classes: list[str]) -> list[dict[str, Any]]:
+def _rows(
+    sources: list[str], texts: list[str], decoded: Any, classes: list[str], as_lists: bool = False
+) -> list[dict[str, Any]]:
+    """One row a text. as_lists: vectors as lists of numbers, for a file that can hold them."""
     rows = []
     for index, (source, text) in enumerate(zip(sources, texts, strict=True)):
         row: dict[str, Any] = {"source": source, "text": text}
@@ -224,6 +228,9 @@ def _rows(sources: list[str], texts: list[str], decoded: Any, classes: list[str]
                   "score": round(s.score, 6)} for s in decoded.spans[index]],
                 ensure_ascii=False,
             )  # fmt: skip
+        elif decoded.vectors is not None:
+            vector = [round(float(x), 7) for x in decoded.vectors[index]]
+            row["vector"] = vector if as_lists else json.dumps(vector)
         elif decoded.values:
             row["value"] = decoded.values[index]
         elif decoded.label_lists:

@@ -37,7 +37,9 @@ PARENTS: dict[str, tuple[str, ...]] = {
 ORDER = tuple(PARENTS)
 # Fields of the task that a stage does not read: changing them costs nothing there.
 WRITING = ("instruction", "system", "max_new_tokens", "preference")  # how a task that writes asks, and learns
-UNREAD_TASK_FIELDS = {"prepare": ("label_names", "class_weights", "sub_tokens", *WRITING), "train": ("label_names",)}
+UNREAD_TASK_FIELDS = {
+    "prepare": ("label_names", "class_weights", "sub_tokens", "embed", *WRITING), "train": ("label_names",),
+}  # fmt: skip
 TITLES = {"predictions": "evaluate: ask every model", "evaluate": "evaluate: compare and judge"}
 
 
@@ -156,7 +158,7 @@ def identity(stage: str, recipe: Recipe, context: Context) -> dict[str, Any]:
                 content["config"]["train"].pop(name)
             content["config"]["base"] = {"model": base.model, "sha256": base.sha256}
         if stage == "predictions":  # only what changes an answer, so that a new criterion asks no model again
-            keep = ("floors", "base")
+            keep = ("floors", "base", "corpus")
             content["config"]["evaluate"] = {k: v for k, v in content["config"]["evaluate"].items() if k in keep}
     versions = _plugins(stage, recipe, context)
     return content | {"plugins": versions} if versions else content

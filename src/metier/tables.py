@@ -54,7 +54,8 @@ EXAMPLES = pa.schema(
         ("label", pa.string()),  # classify, one label
         ("labels", pa.list_(pa.string())),  # classify, several labels
         ("value", pa.float64()),  # score
-        ("pair", pa.string()),  # the short text that is read with `text`, where the task has pairs
+        ("pair", pa.string()),  # the short text that is read with `text`, where the task has pairs; embed: the query
+        ("negatives", pa.list_(pa.string())),  # embed: passages that do not answer the query in `pair`
         ("spans", SPANS),  # tag: characters from start to end (exclusive) of `text`
         ("answers", ANSWERS),  # extract: likewise, each a gold answer to the question in `pair`; empty: there is none
         ("answer", pa.string()),  # generate, chat: what is to be written

@@ -49,7 +49,8 @@ def test_each_recipe_can_be_run(name: str) -> None:
         if one.path.startswith(SCHEME):
             assert len(one.sha256) == 64 and one.license
             # Published in another form: the comment says where it comes from, and what to put in its place.
-            assert one.url.startswith("https://") or "folder that METIER_DATA_MIRROR names" in flat
+            told = "folder that METIER_DATA_MIRROR names" in flat or "no public address" in source
+            assert one.url.startswith("https://") or told
         else:
             assert not one.url
 
@@ -181,6 +182,9 @@ def test_recipes_of_other_tasks_run_small(name: str, tiny_base: Path, work: Path
         elif recipe.task.name == "extract":
             answers = {"text": [drug], "answer_start": [5]}
             texts.append({"context": text, "question": "what to take", "answers": answers, "split": split})
+        elif recipe.task.name == "embed":
+            texts.append({"text": f"{drug} helps my friend {index}", "pair": f"what does {drug} {index} do",
+                          "group": f"g{index}"})  # fmt: skip
         elif recipe.task.pair:
             label = ["Contradiction", "Entailment"][index % 2]
             texts.append({"text": text, "pair": f"take the {label.lower()}", "label": label, "split": split})
@@ -188,12 +192,17 @@ def test_recipes_of_other_tasks_run_small(name: str, tiny_base: Path, work: Path
             label = ["INHIBITOR", "AGONIST"][index % 2]
             texts.append({"text": f"<< {drug} >> {label.lower()} [[ loan ]] {index}", "label": label, "split": split})
     Path("data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in texts), encoding="utf-8")
-    columns = {role: role for role in ("text", "pair", "label", "split") if role in texts[0]}
+    columns = {role: role for role in ("text", "pair", "label", "group", "split") if role in texts[0]}
     small = recipe.model_dump(mode="json")
     small["collect"] |= {"sources": [{"path": "data.jsonl", "columns": columns}], "index": None, "workers": 1}
     small["train"] |= {"base_model": str(tiny_base), "epochs": 2, "threads": 1}
+    if recipe.task.name == "embed":
+        small["prepare"]["split"]["groups"] = []
+        small["prepare"]["dedup"]["near"] = False
+        small["train"]["max_length"] = None
     small["evaluate"] |= {"bootstrap": 200}
     done = run(parse(small), context_of(work, Console(quiet=True)))
     results = json.loads((done["evaluate"].path / "results.json").read_text(encoding="utf-8"))
-    assert results["data"]["test"] == 20 and len(results["models"]) == (3 if recipe.task.name == "extract" else 4)
+    models = {"embed": 3, "extract": 3}.get(recipe.task.name, 4)
+    assert results["data"]["test"] == (12 if recipe.task.name == "embed" else 20) and len(results["models"]) == models
     assert {reason["criterion"] for reason in results["verdict"]["reasons"]} == set(recipe.evaluate.accept)

@@ -80,7 +80,7 @@ def test_an_encoder_decoder_reads_the_prompt_and_learns_the_answer(family, write
 
 
 def test_a_model_whose_losses_differ_in_the_tree_runs_padded(writer, monkeypatch):
-    """The way is found by numbers, so a family that does more to its states than we know is never wrong, only slower."""
+    """The way is found by numbers: a family that does more to its states than we know is slower, never wrong."""
     from metier.train import language
 
     base = writer("gemma2")
@@ -143,7 +143,7 @@ def test_every_task_learns_and_loads_again(task, method, writer, artifact, tmp_p
     test = pa.Table.from_pylist([row for row in rows if row["split"] == "test"])
     model = load(tmp_path / "out" / "model", device="cpu")
     tuned, _ = model.predict(test)
-    before, _ = untouched(base, model).predict(test)
+    before, _ = untouched(model, base).predict(test)
     if task == "prefer":
         assert np.mean(tuned.margins) > np.mean(before.margins)
         assert len(tuned.margins) == len(tuned.raw_margins) == test.num_rows

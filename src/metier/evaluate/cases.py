@@ -3,7 +3,8 @@
 The other model is the base; without one it is the strongest other model on the primary metric; the counts name it.
 Right and wrong are the whole answer. For scores a case is broken when the error grew by more than the other model's
 median error, mended when it shrank by as much; written answers and texts change by ROUGE-L and by bits per byte, and
-a step that a reader would notice is one (STEPS). For spans the texts with the most wrong spans come first.
+a step that a reader would notice is one (STEPS). For spans the texts with the most wrong spans come first. A ranking is
+right if a right passage stands first; the gold one and what each model put first are shown.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from metier.evaluate.items import (
     BITS,
     MULTI_LABEL,
     PREFERENCE,
+    RANKING,
     SCORE,
     SPANS,
     TEXT,
@@ -33,6 +35,7 @@ from metier.evaluate.items import (
     right,
 )
 from metier.evaluate.metrics.bits import rates
+from metier.evaluate.metrics.ranking import first_right
 from metier.evaluate.metrics.texts import overlaps
 
 STEPS = {TEXT: 0.1, BITS: 0.05}  # change of ROUGE-L, of bits per byte, that a reader would notice
@@ -47,7 +50,9 @@ CASES = pa.schema(
         ("base", pa.string()),  # answer of the model compared with
         ("tuned", pa.string()),
         ("kind", pa.string()),  # broken, mended
-        ("severity", pa.float64()),  # the tuned model's confidence; for scores its error, for spans how many are wrong
+        # the tuned model's confidence; for scores its error, for spans how many are wrong, for rankings the place at
+        # which it has the right passage (empty: not among the first 100)
+        ("severity", pa.float64()),
         (
             "marks",
             pa.string(),
@@ -71,7 +76,8 @@ def find(tuned: Items, other: Items, rows: pa.Table, separator: str) -> tuple[pa
         order = sorted(at.tolist(), key=lambda i: (-severity[i] if np.isfinite(severity[i]) else np.inf, ids[i]))
         chosen += [(kind, index) for index in order]
     index = pa.array([i for _, i in chosen], pa.int64())
-    columns = [rows.column(name).take(index).cast(pa.string()) for name in ("id", "source", "group", "text")]
+    asked = "pair" if tuned.kind == RANKING else "text"  # a ranking is asked for by its query
+    columns = [rows.column(name).take(index).cast(pa.string()) for name in ("id", "source", "group", asked)]
     columns_of = (("gold", tuned, tuned.gold), ("base", other, other.predicted), ("tuned", tuned, tuned.predicted))
     texts = rows.column("text")
     answers = [
@@ -101,6 +107,8 @@ def answer(items: Items, answers: Array, index: int, separator: str = "|", text:
     if items.kind == ANSWERS:
         given = answers[index]
         return given.answer if isinstance(given, Found) else " / ".join(dict.fromkeys(given))
+    if items.kind == RANKING:  # what should stand first, what does
+        return items.classes[answers[index][0]] if answers[index] else ""
     if items.kind == SCORE:
         return f"{answers[index]:.6g}"
     if items.kind == MULTI_LABEL:
@@ -135,6 +143,8 @@ def _severity(tuned: Items) -> Array:
     if tuned.kind == SPANS:
         wrong = [len(set(a) ^ set(b)) for a, b in zip(tuned.gold, tuned.predicted, strict=True)]
         return np.array(wrong, dtype=np.float64)
+    if tuned.kind == RANKING:
+        return np.array(first_right(tuned))
     sure = confidence(tuned)
     if sure is None:
         return np.full(len(tuned), np.nan)

@@ -14,10 +14,14 @@ class EvaluateConfig(Section):
 
     floors: Literal["auto"] | tuple[str, ...] = "auto"
     """Cheap models that it must beat (names behind the door `floor`). auto: those that the task names: majority and
-    tfidf for labels, mean and tfidf for scores, dictionary and linear_tagger for tagging. `majority` and `mean` stand
-    for each other: labels take the first, `score` takes the second."""
+    tfidf for labels, mean and tfidf for scores, dictionary and linear_tagger for tagging, bm25 for
+    retrieval. `majority` and `mean` stand for each other: labels take the first, `score` takes the second."""
+    corpus: Literal["test", "all"] = "test"
+    """embed: what each test query is looked for in: all different passages of the test split, or those of the other
+    splits too, as distractors."""
     base: bool = True
-    """Compare with the untouched base: a linear probe on its frozen embeddings and zero-shot by label names."""
+    """Compare with the untouched base: a linear probe on its frozen embeddings and zero-shot by label names;
+    for retrieval its own vectors."""
     accept: tuple[str, ...] = ()
     """Acceptance criteria, written before the run: `accuracy >= 0.9`, `accuracy > tfidf + 0.01`,
     `recall[fraud] >= 0.8`, `macro_f1 >= base - 0.02`, `mae <= 0.2`. Every one must be met. Empty: the tuned model must

@@ -17,6 +17,7 @@ from metier.evaluate.words import exact_match
 
 Array = np.ndarray
 CLASSIFY, MULTI_LABEL, SCORE, SPANS, ANSWERS = "classify", "multi_label", "score", "spans", "answers"
+RANKING = "ranking"
 TEXT, BITS, PREFERENCE = "text", "bits", "preference"
 LABELLED = (CLASSIFY, MULTI_LABEL, SPANS)  # kinds that have classes
 WRITTEN = (TEXT, BITS, PREFERENCE)  # kinds whose answers, or what is learned, are texts
@@ -50,6 +51,8 @@ class Items:
     more: by name, what a written kind holds beside its answers, each (n,): `texts` (as predicted), `finished` of bool,
     `bits` of float64 with the `bytes` that they pay for, `margins` and `raw_margins`. A model that lacks a name lacks
     the metrics that need it.
+          "ranking": gold are (n,) of tuples of codes of the right passages, predicted of those found, best first;
+          `classes` are the passages.
     probabilities: (n, T) of float32 or None, T <= K the classes known in training; they come first in `classes`, labels
     that only the test split has come after them, so a gold code >= T is a label that no model could have learned: every
     answer to it counts as wrong. answers: (n, 1), how sure the model is of the words that it found.
@@ -67,7 +70,8 @@ class Items:
 
 
 def right(items: Items) -> Array:
-    """(n,) of bool: the whole answer is right (all labels or spans of it, where there may be several)."""
+    """(n,) of bool: the whole answer is right (all labels or spans of it, where there may be several); of a ranking
+    what stands first."""
     if items.kind == PREFERENCE:
         return np.asarray(items.predicted, dtype=bool)
     if items.kind == SPANS:
@@ -75,6 +79,9 @@ def right(items: Items) -> Array:
     if items.kind == ANSWERS:
         same = [exact_match(found.answer, gold) for gold, found in zip(items.gold, items.predicted, strict=True)]
         return np.array(same, dtype=bool)
+    if items.kind == RANKING:
+        both = zip(items.gold, items.predicted, strict=True)
+        return np.array([bool(found) and found[0] in gold for gold, found in both], dtype=bool)
     equal = items.gold == items.predicted
     return equal.all(axis=1) if items.kind == MULTI_LABEL else equal
 

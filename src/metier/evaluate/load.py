@@ -18,10 +18,24 @@ import pyarrow.parquet as pq
 
 from metier.errors import UserError
 from metier.evaluate import written
-from metier.evaluate.items import ANSWERS, CLASSIFY, MULTI_LABEL, SCORE, SPANS, WRITTEN, Array, Found, Items, objects
+from metier.evaluate.items import (
+    ANSWERS,
+    CLASSIFY,
+    MULTI_LABEL,
+    RANKING,
+    SCORE,
+    SPANS,
+    WRITTEN,
+    Array,
+    Found,
+    Items,
+    objects,
+)
 from metier.train.tasks.extract import GIVEN
 
-COLUMNS = {CLASSIFY: "label", MULTI_LABEL: "labels", SCORE: "value", SPANS: "spans", ANSWERS: "spans"}
+COLUMNS = {
+    CLASSIFY: "label", MULTI_LABEL: "labels", SCORE: "value", SPANS: "spans", ANSWERS: "spans", RANKING: "ranked",
+}  # fmt: skip
 ORDER = ("tuned", "base", "zero_shot")
 
 
@@ -54,7 +68,7 @@ def items(path: Path, model: str, rows: pa.Table, kind: str, known: Sequence[str
         answers = pq.read_table(path / "predictions.parquet", columns=wanted, filters=[("model", "=", model)])
         return written.items(rows, _align(answers, rows, model, path), kind, model)
     column = COLUMNS[kind]
-    wanted = ["id", column] if kind in (SCORE, SPANS, ANSWERS) else ["id", column, "scores"]
+    wanted = ["id", column] if kind in (SCORE, SPANS, ANSWERS, RANKING) else ["id", column, "scores"]
     answers = pq.read_table(path / "predictions.parquet", columns=wanted, filters=[("model", "=", model)])
     answers = _align(answers, rows, model, path)
     if kind == SCORE:
@@ -68,6 +82,8 @@ def items(path: Path, model: str, rows: pa.Table, kind: str, known: Sequence[str
         return _spans(rows.column("spans").to_pylist(), answers.column("spans").to_pylist(), known)
     if kind == ANSWERS:
         return _answers(rows, answers.column("spans").to_pylist())
+    if kind == RANKING:
+        return _ranking(path, rows, answers)
     every = (*known, *_unknown(rows.column(column), known))
     every = (*every, *_unknown(answers.column(column), every))
     probabilities = _scores(answers.column("scores"), len(rows), len(known))
@@ -102,6 +118,20 @@ def _answers(rows: pa.Table, answers: list[Any]) -> Items:
         predicted.append(Found(text[span["start"] : span["end"]], span["label"] == GIVEN) if span else Found())
         sure.append(span["score"] if span else 0.0)
     return Items(ANSWERS, objects(gold), objects(predicted), np.array(sure, dtype=np.float32)[:, None])
+
+
+def _ranking(path: Path, rows: pa.Table, answers: pa.Table) -> Items:
+    """Right is every passage that some test row gives to the same query."""
+    passages = tuple(pq.read_table(path / "corpus.parquet", columns=["text"]).column("text").to_pylist())
+    place = {text: code for code, text in enumerate(passages)}
+    queries = rows.column("pair").to_pylist()
+    right: dict[str, dict[int, None]] = {}  # codes in the order of the rows, each once
+    for query, text in zip(queries, rows.column("text").to_pylist(), strict=True):
+        right.setdefault(query, {})[place[text]] = None
+    gold = objects([tuple(right[query]) for query in queries])
+    return Items(
+        RANKING, gold, objects([tuple(found) for found in answers.column("ranked").to_pylist()]), None, passages
+    )
 
 
 def same_classes(found: dict[str, Items]) -> dict[str, Items]:

@@ -15,6 +15,7 @@ from metier.evaluate.items import (
     LIKELIHOODS,
     MULTI_LABEL,
     PREFERENCE,
+    RANKING,
     SCORE,
     SPANS,
     TEXT,
@@ -30,6 +31,7 @@ NO_TEST: Both = (
     "没有测试样本，因此无法评价该模型。",
 )
 SOME = 0.1  # share of the answers from which their being cut is told
+FEW_PASSAGES = 1000  # below so many, recall at 100 is a tenth or more of the corpus
 RARE = 5  # gold items below which a class's own figures say almost nothing
 
 
@@ -58,6 +60,8 @@ def split(found: Mapping[str, Items], unit: Units, known: int) -> list[Both]:
         return said + _answers(one)
     if one.kind in WRITTEN:
         return said + _written(found)
+    if one.kind == RANKING:
+        return said + _corpus(one)
     return said + (_values(one) if one.kind == SCORE else _labels(one, known))
 
 
@@ -112,6 +116,14 @@ def _written(found: Mapping[str, Items]) -> list[Both]:
                     f"{chinese}只读取了测试文本 {paid / whole:.0%} 的字节；其比特数只针对这一部分。",
                 ))  # fmt: skip
     return said
+
+
+def _corpus(one: Items) -> list[Both]:
+    """In how few passages is looked for."""
+    if len(one.classes) < FEW_PASSAGES:
+        return [(f"Only {len(one.classes)} passages are ranked; among more of them the figures would be lower.",
+                 f"只对 {len(one.classes)} 个段落排序；段落更多时指标会更低。")]  # fmt: skip
+    return []
 
 
 def _types(one: Items, known: int) -> list[Both]:

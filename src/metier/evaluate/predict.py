@@ -23,7 +23,7 @@ from metier.evaluate import probe, written
 from metier.evaluate.config import EvaluateConfig
 from metier.evaluate.floors import floor_names
 from metier.evaluate.floors.base import FloorData, FloorPrediction
-from metier.evaluate.items import WRITTEN
+from metier.evaluate.items import RANKING, WRITTEN
 from metier.registry import lookup
 from metier.tables import SPANS, read, write, write_json
 from metier.train import bases
@@ -46,6 +46,7 @@ PREDICTIONS = pa.schema(
         ("bytes", pa.int64()),  # of UTF-8 that the bits pay for
         ("margin", pa.float64()),  # chosen minus rejected answer: mean log-likelihood of a token
         ("raw_margin", pa.float64()),  # chosen minus rejected answer: log-likelihood
+        ("ranked", pa.list_(pa.int32())),  # rows of corpus.parquet, best first
     ]
 )
 FLOOR_TITLES = {
@@ -60,6 +61,7 @@ FLOOR_TITLES = {
     "nearest": "the answer to the nearest training question",
     "ngram": "n-gram model (Kneser-Ney)",
     "longer": "always the longer answer",
+    "bm25": "shared words (BM25)",
 }
 
 
@@ -74,6 +76,10 @@ def predict_all(
     parts = {name: table.filter(pc.equal(table["split"], name)) for name in ("train", "validation", "test")}
     if not parts["test"].num_rows:
         raise UserError("there are no test examples", "split 'test'", "set prepare.split.test, or bring a test split")
+    if profile(task_config).kind == RANKING:
+        from metier.evaluate.retrieval import rank_all
+
+        return rank_all(config, task_config, seed, parts, trained, train_config, out, console, near)
     texts = strings(parts["test"]["text"])
     ids = strings(parts["test"]["id"])
     tuned = model.load(trained.path / "model", train_config.device)
@@ -155,5 +161,6 @@ def answers_table(answers: dict[str, FloorPrediction], ids: list[str]) -> pa.Tab
             *(pa.array([None] * n if column is None else list(column), PREDICTIONS.field(field).type)
               for field, column in zip(written.STORED, (answer.texts, answer.finished, answer.bits, answer.bytes,
                                                         answer.margins, answer.raw_margins), strict=True)),
+            pa.array([None] * n if answer.ranked is None else answer.ranked, PREDICTIONS.field("ranked").type),
         ], schema=PREDICTIONS))  # fmt: skip
     return pa.concat_tables(tables)

@@ -44,7 +44,7 @@ def ask(
         from metier.train.model import untouched
 
         how = f"{base.model} as it is, asked in the same way as the tuned model"
-        decoded, _ = untouched(base, tuned).predict(parts["test"], console)
+        decoded, _ = untouched(tuned, base).predict(parts["test"], console)
         yield "base", "untouched base", how, start, as_prediction(decoded)
         return
     embedder = Embedder(base, tuned, console)

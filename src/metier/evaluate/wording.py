@@ -26,6 +26,7 @@ MODELS: dict[str, Both] = {
     "nearest": ("copying the answer to the nearest training question (nearest)", "照抄最相近训练问题的答案（nearest）"),
     "ngram": ("the n-gram model (ngram)", "n 元语言模型（ngram）"),
     "longer": ("preferring the longer answer (longer)", "总是选较长回答的做法（longer）"),
+    "bm25": ("the search by shared words (bm25)", "按共同词语的检索（bm25）"),
     "linear_tagger": ("the linear tagger (linear_tagger)", "线性标注器（linear_tagger）"),
     "best_sentence": (
         "giving the sentence nearest to the question (best_sentence)",

@@ -77,6 +77,10 @@ def find_duplicates(flow: Flow) -> str:
         pairs, similarity = _near(flow, list(first.values()))
     for i, j in pairs.tolist():
         join(parent, i, j)
+    if flow.profile.answer == "pair":  # what is looked for must not be known from training under another query
+        passages: dict[str, int] = {}
+        for index, row in enumerate(rows):
+            join(parent, passages.setdefault(digest(fold(row.text)), index), index)
     alike = np.zeros((0, 2), np.int64)
     if flow.config.dedup.semantic.enabled:
         alike, cosine = _semantic(flow, sorted({root(parent, index) for index in first.values()}))

@@ -46,7 +46,7 @@ class Row:
     """
 
     __slots__ = ("_ids", "_metadata", "_text", "answers", "asked", "cluster", "formed", "group", "id", "key", "label",
-                 "labels", "language", "pair", "place", "source", "spans", "split", "texts", "time",
+                 "labels", "language", "negatives", "pair", "place", "source", "spans", "split", "texts", "time",
                  "value")  # fmt: skip
 
     def __init__(
@@ -63,6 +63,7 @@ class Row:
         self.asked: dict[str, Any] | None = None  # the one of its document's questions that the row is about
         self.pair = ""  # the short text that is read with `text`, where the task has pairs
         self.formed = False  # `become` was called: there are `columns`, and `text` is what is asked
+        self.negatives: list[str] | None = None  # passages that do not answer the query `pair`
         self.key = ""  # digest of the folded text; equal for exact duplicates
         self.cluster = cluster  # id of the first row of the duplicate cluster
         self.split = split

@@ -117,7 +117,7 @@ def _write(flow: Flow, out: Path) -> dict[str, dict[str, str]]:
                     "id": row.id, "document_ids": row.document_ids, "source": row.source, "language": row.language,
                     "group": row.group, "cluster": row.cluster, "split": row.split, "text": row.text,
                     "label": row.label, "labels": row.labels, "value": row.value, "spans": row.spans,
-                    "pair": row.pair, "answers": row.answers, **row.columns,
+                    "pair": row.pair, "negatives": row.negatives, "answers": row.answers, **row.columns,
                 }
                 for row in flow.rows[start : start + BATCH]
             ]  # fmt: skip

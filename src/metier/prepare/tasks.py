@@ -25,6 +25,7 @@ from metier.errors import UserError
 from metier.prepare import answers
 from metier.prepare.flow import Flow, Row, count
 from metier.prepare.normalize import MISSING, clean
+from metier.prepare.queries import read_queries
 from metier.prepare.questions import no_answers, read_answers, spread, told
 from metier.prepare.spans import read_spans
 from metier.registry import register
@@ -216,7 +217,7 @@ def _spans(flow: Flow) -> str:
 # The column of the examples that holds the answer -> what fills it.
 READERS: dict[str, Callable[[Flow], str]] = {
     "label": _classify, "labels": _classify, "value": _score, "spans": _spans, "answers": read_answers,
-    **answers.READERS,
+    "pair": read_queries, **answers.READERS,
 }  # fmt: skip
 
 
@@ -231,6 +232,10 @@ def _nothing(flow: Flow) -> None:
         no_answers(flow)
     if answer in answers.READERS:
         _no_answers(flow)
+    if answer == "pair":
+        columns = "collect.sources.0.columns"
+        raise UserError("no document has a query", "prepare, step task",
+                        f"name two columns, as in {columns}.text=ANSWER and {columns}.pair=QUESTION")  # fmt: skip
     reasons = flow.reasons
     details = [entry["detail"] for entry in flow.rejected if entry["reason"] == "not a number"] if score else []
     detail = details[-1] if details else ""

@@ -26,6 +26,11 @@ METRICS = (
     "entity_f1",
     "entity_precision",
     "entity_recall",
+    "ndcg_10",
+    "mrr_10",
+    "recall_1",
+    "recall_10",
+    "recall_100",
     "micro_f1",
     "macro_f1",
     "mcc",
@@ -52,6 +57,7 @@ MODELS = (
     "best_sentence",
     "linear_tagger",
     "dictionary",
+    "bm25",
     "tfidf",
     "majority",
     "mean",
@@ -88,6 +94,8 @@ def evidence(facts: Mapping[str, Any], words: Words, show_texts: bool) -> dict[s
 
 def _severity(results: Mapping[str, Any], marked: bool) -> str:
     """The key of the heading above how bad a case is."""
+    if kind_of(results) == "ranking":
+        return "cases.rank"
     if kind_of(results) == "preference":
         return "cases.margin"
     return "cases.wrong_spans" if marked else "cases.sure" if results["primary"] in PERCENT else "cases.error"

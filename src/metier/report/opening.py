@@ -146,8 +146,9 @@ def _on_axis(told: list[Mapping[str, Any]], results: Mapping[str, Any], words: W
 
 def how(name: str, results: Mapping[str, Any], words: Words) -> str:
     """One sentence on what a model is; ours if we have one in this language, else the evaluation's."""
-    told = str((results["models"].get(name) or {}).get("how") or " ")
-    return words.known("how", "base_writes" if name == "base" and kind_of(results) in WRITTEN else name, told)
+    told, kind = str((results["models"].get(name) or {}).get("how") or " "), kind_of(results)
+    special = "base_writes" if kind in WRITTEN else "base_ranking" if kind == "ranking" else name
+    return words.known("how", special if name == "base" else name, told)
 
 
 def kind_of(results: Mapping[str, Any]) -> str:
@@ -213,7 +214,7 @@ def listed(
             **{
                 name: _quoted(row, name, words, show_texts, characters)
                 if kind_of(facts["results"]) in QUOTED
-                else _given(row, name, words, show_texts)
+                else _given(row, name, words, show_texts, characters if ranked(facts) else 0)
                 for name in ("gold", "base", "tuned")
             },
             "severity": severity(row, facts, words),
@@ -224,8 +225,19 @@ def listed(
     return {"rows": shown, "of": words("cases.listed", shown=words.count(len(shown)), total=words.count(total))}
 
 
-def _given(row: Mapping[str, Any], name: str, words: Words, show_texts: bool) -> str:
-    """One model's answer; spans quote the text, so only their types are shown where it is hidden."""
+def ranked(facts: Mapping[str, Any]) -> bool:
+    """Whether answers are passages that were found."""
+    return (facts["results"].get("profile") or {}).get("kind") == "ranking"
+
+
+def _given(row: Mapping[str, Any], name: str, words: Words, show_texts: bool, passage: int = 0) -> str:
+    """One model's answer; spans quote the text, so only their types are shown where it is hidden.
+
+    passage: characters of an answer that is a passage itself, of which only the length is shown where texts are hidden.
+    """
+    if passage and row.get(name):
+        text = str(row[name])
+        return cut(text, passage) if show_texts else words("cases.length", n=words.count(len(text)))
     if row.get("marks") and not show_texts:
         return marks.types_only(row["marks"], name) or words("none")
     return answer(row.get(name), words)
@@ -244,6 +256,8 @@ def severity(row: Mapping[str, Any], facts: Mapping[str, Any], words: Words) -> 
     value = row.get("severity")
     if row.get("marks"):
         return words.count(value)
+    if ranked(facts):
+        return words("cases.not_found") if value is None else words.count(value)
     if facts["results"]["primary"] in PERCENT and kind_of(facts["results"]) != "preference":
         return words.percent(value, 0)
     return words.plain(value)

@@ -53,7 +53,8 @@ def write(
             reads = 0 if network.config.is_encoder_decoder else longest
             out = writer.generate(
                 input_ids=ids.to(device), attention_mask=mask.to(device),
-                max_new_tokens=max(1, min(most, room - reads)), do_sample=False, num_beams=1, eos_token_id=list(stops), pad_token_id=network.pad, use_cache=True,
+                max_new_tokens=max(1, min(most, room - reads)), do_sample=False, num_beams=1,
+                eos_token_id=list(stops), pad_token_id=network.pad, use_cache=True,
             )  # fmt: skip
             for place, index in enumerate(batch):
                 answer = out[place, reads:].tolist()

@@ -19,7 +19,7 @@ from metier.errors import UserError, nearest, need
 
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 # Whatever else decides what a model answers: configuration, tokenizer, template, and how it pools.
-MEANING = ("*.json", "*.txt", "*.model", "*.spm", "*.tiktoken", "*.jinja", "1_Pooling/config.json")
+MEANING = ("*.json", "*.txt", "*.model", "*.spm", "*.tiktoken", "*.jinja", "1_Pooling/config.json", "2_Dense/*")
 
 
 @dataclass(frozen=True)

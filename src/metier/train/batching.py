@@ -9,6 +9,7 @@ Trade-off: a batch is a little more alike in length than a random one; a bucket 
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections.abc import Sequence
@@ -30,12 +31,19 @@ def batches_per_epoch(lengths: Sequence[int], batch_size: float) -> int:
     return max(1, math.ceil(len(lengths) / batch_size))
 
 
-def plan_epoch(lengths: Sequence[int], batch_size: float, seed: int, epoch: int) -> Plan:
-    """Exactly `batches_per_epoch` batches of about equal tokens, in an order drawn from seed and epoch."""
+def plan_epoch(lengths: Sequence[int], batch_size: float, seed: int, epoch: int, joint: bool = False) -> Plan:
+    """Exactly `batches_per_epoch` batches of about equal tokens, in an order drawn from seed and epoch.
+
+    joint: batches drawn at random whatever the lengths, of equally many examples: where the examples of a batch are
+    compared with each other, a batch of equally long ones would make length the thing to tell them apart by.
+    """
     generator = random.Random(f"{seed}/{epoch}")  # a string seeds the same way in every process
     order = list(range(len(lengths)))
     generator.shuffle(order)
     count = batches_per_epoch(lengths, batch_size)
+    if joint:
+        cuts = [len(order) * batch // count for batch in range(count + 1)]
+        return Plan(tuple(tuple(order[a:b]) for a, b in itertools.pairwise(cuts)), len(lengths))
     batches: list[tuple[int, ...]] = []
     buckets = math.ceil(count / BUCKET)
     for bucket in range(buckets):

@@ -23,11 +23,36 @@ class PreferenceConfig(Section):
     """simpo: by how much the chosen answer shall be ahead, in units of 1 / beta (gamma / beta of the paper)."""
 
 
+class EmbedConfig(Section):
+    """The task `embed`: how texts become vectors, and against what a query's own passage must win."""
+
+    pooling: Literal["auto", "mean", "first", "last"] = "auto"
+    """How token states become one vector: their mean, the first or the last of them. auto: as the base says in
+    1_Pooling/config.json, else `last` for decoders (only their last token has seen the whole text) and `mean`."""
+    scale: float = Field(default=20.0, gt=0)
+    """Similarities (cosines) are multiplied by it before the softmax: one over the temperature. Source of the default:
+    what sentence encoders are trained with (temperature 0.05)."""
+    symmetric: bool = False
+    """Also ask every passage for its query among the queries of the batch; the loss is the mean of the two."""
+    same_group: Literal["mask", "keep"] = "mask"
+    """`mask`: passages of the query's own group (a document, a patient) are no negatives, for they may answer it too.
+    `keep`: they are, for data in which each passage of a group answers a question of its own."""
+    hard_negatives: Literal["none", "bm25", "base"] = "none"
+    """Passages of the training split that look right and are not, by BM25 or by the untouched base; they are added to
+    those that the data brings (a column `negatives`)."""
+    negatives: int = Field(default=1, ge=1)
+    """Hard negatives of each query at most, brought and mined together."""
+    query_prefix: str = ""
+    """Put before every query, for bases that were trained so (E5: "query: ")."""
+    passage_prefix: str = ""
+    """Likewise before every passage (E5: "passage: ")."""
+
+
 class TaskConfig(Section):
     """What the model is asked to do. In a recipe `task: classify` is short for `task: {name: classify}`."""
 
     name: str = "classify"
-    """Name behind the door `task`: classify, score, tag, relate, extract, generate, chat, pretrain or prefer."""
+    """Name behind the door `task`: classify, score, tag, relate, extract, embed, generate, chat, pretrain or prefer."""
     multi_label: bool = False
     """classify: any number of labels a text; the label column then holds several, see `label_separator`."""
     label_separator: str = "|"
@@ -59,6 +84,7 @@ class TaskConfig(Section):
     """prefer: the loss."""
     label_names: dict[str, str] = Field(default_factory=dict)
     """classify: label -> words for it, used by the zero-shot comparison and the report; default: the label itself."""
+    embed: EmbedConfig = EmbedConfig()
 
 
 class LoraConfig(Section):

@@ -58,6 +58,20 @@ def mean_states(states: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
     return sums / torch.tensor(lengths, device=states.device)[:, None]
 
 
+def vectors_of(states: torch.Tensor, lengths: Sequence[int], pooling: str) -> torch.Tensor:
+    """States (N, C) of rows end to end -> one float32 vector of length 1 a row (n, C): their mean, the first, the last.
+
+    pooling: `vector-mean`, `vector-first` or `vector-last`.
+    """
+    if pooling == "vector-mean":
+        chosen = mean_states(states, lengths)
+    else:
+        ends = torch.tensor(lengths, device=states.device).cumsum(0)
+        starts = ends - torch.tensor(lengths, device=states.device)
+        chosen = states[starts if pooling == "vector-first" else ends - 1]
+    return torch.nn.functional.normalize(chosen.float(), dim=1)
+
+
 def gather_parts(rows: torch.Tensor, starts: Sequence[int], parts: Sequence[Sequence[tuple[int, int]]]) -> torch.Tensor:
     """rows (N, X) of tokens -> (R, X): the mean over each part's tokens, in the order of windows and parts.
 

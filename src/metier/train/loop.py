@@ -22,7 +22,7 @@ from torch import nn
 
 from metier.console import Console, seconds
 from metier.errors import UserError
-from metier.train import checkpoint
+from metier.train import checkpoint, joint
 from metier.train.batching import batches_per_epoch, inference_batches, micro_batches, plan_epoch
 from metier.train.config import TrainConfig
 
@@ -70,6 +70,11 @@ class Job:
     seed: int
 
     @property
+    def joint(self) -> bool:
+        """The loss is that of whole batches, which are then drawn at random whatever the lengths (joint.py)."""
+        return bool(getattr(self.task, "joint", False))
+
+    @property
     def per_epoch(self) -> int:
         """Optimizer steps in an epoch."""
         return batches_per_epoch(self.train.lengths, self.train.inputs_for(self.rates.batch_size))
@@ -115,12 +120,17 @@ def fit(job: Job, folder: Path, console: Console) -> dict[str, Any]:
         meter.advance(progress.step)
         while (progress.step < job.total or progress.position) and not progress.stopped:
             model.train()
-            plan = plan_epoch(train.lengths, train.inputs_for(job.rates.batch_size), job.seed, progress.epoch)
+            per_batch = train.inputs_for(job.rates.batch_size)
+            plan = plan_epoch(train.lengths, per_batch, job.seed, progress.epoch, job.joint)
             mean_weight = sum(train.weights) / len(plan.batches)
             for batch in plan.batches[progress.position :]:
                 if progress.step >= job.total:
                     break
-                for part, weight in _parts(batch, train.lengths, config.max_batch_tokens, accelerator):
+                if job.joint:
+                    progress.loss_sum += joint.backward(job, model, accelerator, batch, mean_weight)
+                for part, weight in (
+                    () if job.joint else _parts(batch, train.lengths, config.max_batch_tokens, accelerator)
+                ):
                     logits = model([train.inputs[i] for i in part])
                     counts, targets = [train.counts[i] for i in part], [train.targets[i] for i in part]
                     losses = task.loss(logits, counts, targets, config.label_smoothing)

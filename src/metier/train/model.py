@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,15 @@ class TunedModel:
         with console.progress("predicting", table.num_rows, "texts") as meter:
             return self.task.decode(self.logits(encoded, meter), encoded), encoded
 
+    def vectors(
+        self, texts: Sequence[str], prefix: str = "", console: Console | None = None
+    ) -> tuple[Any, dict[str, int]]:
+        """(n, C) float32 of length 1 as a NumPy array, for a task whose rows are vectors, and what was not read."""
+        console = console or Console(quiet=True)
+        encoded = self.task.encode_texts(self.encoder, texts, prefix, console)
+        with console.progress("embedding", len(texts), "texts") as meter:
+            return self.logits(encoded, meter), encoded.loss_report()
+
     def logits(self, encoded: Encoded, meter: Any = None) -> Any:
         """(R, outputs) float32 as a NumPy array, the rows of one text after those of the other."""
         import torch
@@ -65,11 +74,30 @@ class TunedModel:
             return predict(self.module, inputs, lengths, counts, self.limit, meter).numpy()
 
 
+def untouched(tuned: TunedModel, base: bases.Base) -> TunedModel:
+    """A model as it was before training: the same task, windows and way of asking on the base's own weights."""
+    from metier.train.network import Shape, load_tokenizer
+    from metier.train.network import load as load_network
+
+    network = getattr(tuned.module, "base", [tuned.module])[0]
+    module = load_network(
+        base, Shape(tuned.task.outputs, tuned.task.problem_type, network.pooling, rows=network.rows), 0
+    )
+    module.to(next(tuned.module.parameters()).device).eval()
+    encoder = replace(tuned.encoder, tokenizer=load_tokenizer(base))
+    return replace(tuned, module=module, method=lookup("method", "full"), encoder=encoder)
+
+
 def save(folder: Path, module: Any, method: Any, tokenizer: Any, facts: dict[str, Any]) -> None:
     """Write weights, tokenizer and metier.json. facts: as `load` reads them."""
+    from metier.train import sentence
+    from metier.train.network import VECTORS
+
     folder.mkdir(parents=True, exist_ok=True)
     method.save(module, folder)
     tokenizer.save_pretrained(folder)
+    if facts["shape"]["pooling"] in VECTORS:
+        sentence.save(folder, module, tokenizer, facts)
     write_json(facts, folder / FILE)
 
 
@@ -102,14 +130,3 @@ def load(folder: Path, device: str = "auto") -> TunedModel:
         network.to(pick_device(device))
     tokenizer = load_tokenizer(bases.Base("tuned", folder, "", "", "", ""))
     return TunedModel(module, task, method, Encoder(tokenizer, **facts["encoding"]), facts["limit"], facts["bf16"])
-
-
-def untouched(base: bases.Base, like: TunedModel) -> TunedModel:
-    """The base before it was tuned, asked in the same way as `like`, a model that writes."""
-    from metier.train.network import Shape
-    from metier.train.network import load as load_network
-
-    shape = Shape(like.task.outputs, like.task.problem_type, "language", rows=like.task.rows)
-    network = load_network(base, shape, 0)
-    network.to(next(like.module.parameters()).device).eval()
-    return TunedModel(network, like.task, lookup("method", "full"), like.encoder, like.limit, like.bf16)

@@ -5,7 +5,8 @@ Purpose: run a backbone over flattened rows and a head over its hidden states. H
 `...QuestionAnswering` class, saved in its layout so that plain Transformers loads them; `mean` is a linear layer over
 the mean of all token states, for bases that were trained so (a point more accurate on Banking77 with MiniLM; see
 docs/decisions), and `spans` one over the means of three parts side by side; both are saved as `head.safetensors`
-beside a standard backbone.
+beside a standard backbone. `vector-mean`, `vector-first` and `vector-last` have no head: a row is the states' mean, or
+the first or last of them, at length 1.
 Whether a model can be flattened is not guessed from its name: its outputs for a few sequences are computed both ways
 in float32 and must agree; otherwise every batch is padded (the model's own forward), which is slower, never wrong.
 Trade-off: one small numerical test at each load. Not covered: models that AutoModel does not know.
@@ -25,7 +26,7 @@ from metier.errors import UserError
 from metier.train import attention
 from metier.train.bases import Base
 from metier.train.encoding import Item
-from metier.train.heads import gather_parts, head_of, mean_states, token_head_of
+from metier.train.heads import gather_parts, head_of, mean_states, token_head_of, vectors_of
 
 Rows = Sequence[Sequence[int]]  # windows -> token ids
 # The class of Transformers that holds base and head; the words for what it is, for messages.
@@ -35,7 +36,12 @@ MODELS = {
     "own": ("AutoModelForSequenceClassification", "text classifier"),
     "tokens": ("AutoModelForTokenClassification", "tagger of tokens"),
     "answers": ("AutoModelForQuestionAnswering", "finder of answers"),
+    "vector-mean": ("AutoModel", "text encoder"),
+    "vector-first": ("AutoModel", "text encoder"),
+    "vector-last": ("AutoModel", "text encoder"),
 }
+VECTORS = ("vector-mean", "vector-first", "vector-last")
+BARE = ("mean", "spans", *VECTORS)  # a backbone without a class of Transformers around it
 BY_TOKEN = ("tokens", "answers")
 SPANS = 3  # parts of a text whose states stand side by side under the head `spans`
 
@@ -57,7 +63,7 @@ class Network(nn.Module):
         self.model, self.pad, self.pooling, self.rows = model, pad, pooling, rows
         self.drawn: tuple[str, ...] = ()  # modules that the base has no weights for, drawn from the seed
         self.offset: int | None = None  # where positions start in a flat row; None: the model runs padded
-        own = pooling in ("mean", "spans")  # a head of ours on a bare backbone
+        own = pooling in ("mean", "spans")  # a head of ours
         self.dropout = nn.Dropout(dropout) if own else None
         self.classifier = nn.Linear(self.features, outputs) if own else None
 
@@ -158,6 +164,8 @@ class Network(nn.Module):
         if self.pooling == "spans":  # only asked while the way is found: the states themselves
             states, lengths = self.hidden(rows, types)
             return mean_states(states, lengths)
+        if self.pooling in VECTORS:
+            return vectors_of(*self.hidden(rows, types), self.pooling)
         if self.classifier is not None and self.dropout is not None:
             states, lengths = self.hidden(rows, types)
             return self.classifier(self.dropout(mean_states(states, lengths)))
@@ -210,7 +218,7 @@ class Network(nn.Module):
 
     def _backbone(self) -> Any:
         plain = self._plain()
-        return plain if self.pooling in ("mean", "spans") else plain.base_model
+        return plain if self.pooling in BARE else plain.base_model
 
     @property
     def config(self) -> Any:

@@ -39,6 +39,8 @@ NOTES = {
     "far_apart": "texts are too long for both marked stretches; where one is left out, all that is read stands for it",
     "answers_elsewhere": "answers stand in another part of a long text than the part that is read for them",
     "silent": "answers lie wholly beyond what the model reads at once, so nothing is learned from them",
+    "same_family": "examples share query, passage or a near duplicate with others, which are no negatives of theirs",
+    "same_group": "examples share their group with others, which are no negatives of theirs (task.embed.same_group)",
     "inexact_spans": "spans begin or end within a word and are learned as far as the word reaches",
 }
 MIN_STEPS = 40  # optimizer steps in an epoch that a small set should still have
@@ -52,6 +54,7 @@ def train(
     choose_waiting()
     from metier.train import loop, model
     from metier.train.network import Shape, load, load_tokenizer, pooling_of
+    from metier.train.sentence import mined, vector_pooling
 
     table = read(examples.path / "examples.parquet")
     parts = {name: table.filter(pc.equal(table["split"], name)) for name in ("train", "validation")}
@@ -61,6 +64,10 @@ def train(
     method = lookup("method", config.method)
     base = bases.resolve(config.base_model, config.revision, near)
     pooling = task.pooling(pooling_of(base, config.pooling))
+    if (base.path / "2_Dense").is_dir():
+        console.warn("the linear map behind this base (2_Dense) is not trained further; its states are used without it")
+    if pooling == "vector":
+        pooling = vector_pooling(base, task_config.embed.pooling)
     shape = Shape(task.outputs, task.problem_type, pooling, config.dropout, task.rows)
     network = load(base, shape, seed, task.label_maps())
     tokenizer = load_tokenizer(base)
@@ -71,6 +78,7 @@ def train(
     }  # fmt: skip
     encoder = Encoder(tokenizer, **encoding)
     start = time.monotonic()
+    parts["train"], found = mined(task, parts["train"], network, encoder, config, console)
     encoded = {name: task.encode(encoder, part, console) for name, part in parts.items()}
     console.say(f"  base {base.model}: {_count(network):,} parameters, method {config.method}, "
                 + ("no padding" if network.flat else "padded batches (this model cannot be flattened)")
@@ -116,6 +124,7 @@ def train(
         "learning_rate": rates.learning_rate, "head_learning_rate": rates.head_learning_rate,
         "batch_size": rates.batch_size, "planned_epochs": rates.epochs, "seed": seed,
         **{name: losses[name] for name in ("windowed", "windows", "cut", "cut_tokens")}, **encoded["train"].notes,
+        **found,
     }  # fmt: skip
     _tell_result(summary, console)
     return summary

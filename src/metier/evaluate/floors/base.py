@@ -29,6 +29,8 @@ class FloorData:
     """The short text of each training example, where the task has pairs."""
     asked_pairs: Sequence[str] | None = None
     """Likewise of the test texts."""
+    corpus: Sequence[str] = ()
+    """Passages to be ranked for each of `asked_pairs`, where the task is retrieval."""
     classes: tuple[str, ...] = ()
     learned: pa.Table | None = None
     """The training examples, where answers are texts."""
@@ -47,6 +49,7 @@ class FloorPrediction:
     label_lists: list[list[str]] | None = None
     values: np.ndarray | None = None
     spans: list[list[Span]] | None = None  # extract: the words found, labelled as given or not, and how sure that is
+    ranked: list[list[int]] | None = None  # places in the corpus, best first, at most 100
     scores: np.ndarray | None = None
     texts: list[str] | None = None  # what was written
     finished: list[bool] | None = None  # it ended by itself

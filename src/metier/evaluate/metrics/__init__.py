@@ -1,6 +1,6 @@
 """The metrics, one file a family, found by name behind the door `metric`."""
 
-from metier.evaluate.metrics import answers, bits, classify, preference, score, spans, texts
+from metier.evaluate.metrics import answers, bits, classify, preference, ranking, score, spans, texts
 from metier.evaluate.metrics.base import Metric, for_kind, metric, value
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "for_kind",
     "metric",
     "preference",
+    "ranking",
     "score",
     "spans",
     "texts",

@@ -24,9 +24,10 @@ from metier.train.config import TrainConfig
 from metier.train.encoding import Encoded
 from metier.train.heads import mean_states
 from metier.train.methods.full import HEAD
-from metier.train.network import Network, Shape, load
+from metier.train.network import VECTORS, Network, Shape, load
 
 SCALE = 10.0  # embeddings of length 1 times this, so that the head's usual learning rates reach confident logits
+STEP = 0.1  # share of the learned matrix in the map of vectors
 
 
 class FrozenHead(nn.Module):
@@ -43,6 +44,31 @@ class FrozenHead(nn.Module):
         features = torch.cat(list(rows)).to(self.classifier.weight.device)
         with torch.autocast(features.device.type, enabled=False):
             return self.classifier(features * SCALE)
+
+
+class FrozenMap(nn.Module):
+    """Vectors of length 1, (r, C) for each example -> vectors (R, C) of length 1, through one linear map.
+
+    The map is the identity plus what is learned, so that training starts from the base as it is; what is learned is
+    held at 1 / STEP, so that the method's usual learning rate moves the map by a tenth of it.
+    """
+
+    def __init__(self, network: Network, width: int) -> None:
+        super().__init__()
+        self.base = [network]  # as in FrozenHead
+        self.classifier = nn.Linear(width, width, bias=False)
+        nn.init.zeros_(self.classifier.weight)
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """The map (C, C) itself."""
+        own = self.classifier.weight
+        return torch.eye(len(own), device=own.device) + STEP * own
+
+    def forward(self, rows: Sequence[torch.Tensor]) -> torch.Tensor:
+        features = torch.cat(list(rows)).to(self.classifier.weight.device)
+        with torch.autocast(features.device.type, enabled=False):
+            return nn.functional.normalize(features + STEP * self.classifier(features), dim=1)
 
 
 @torch.no_grad()
@@ -78,6 +104,21 @@ def embed_parts(network: Network, encoded: Encoded, limit: int, meter: Any = Non
     return out
 
 
+@torch.no_grad()
+def embed_windows(network: Network, encoded: Encoded, limit: int, meter: Any = None) -> list[torch.Tensor]:
+    """For each text the vectors (w, C) float32 of its w windows, each of length 1, pooled as the network says."""
+    network.eval()
+    out = [torch.zeros(0)] * len(encoded)
+    for batch in inference_batches(encoded.lengths(), limit):
+        items = [encoded.items[i] for i in batch]
+        pieces = network(items).cpu().split([len(item.windows) for item in items])
+        for index, piece in zip(batch, pieces, strict=True):
+            out[index] = piece
+        if meter is not None:
+            meter.advance(len(batch))
+    return out
+
+
 @register("method", "frozen")
 class Frozen:
     """Inputs are embeddings, computed once; members as in `full`."""
@@ -100,12 +141,16 @@ class Frozen:
             )  # fmt: skip
         for parameter in network.parameters():
             parameter.requires_grad_(False)
+        if network.pooling in VECTORS:
+            return FrozenMap(network, network.width)
         return FrozenHead(network, network.features, outputs)
 
     @staticmethod
     def inputs(module: FrozenHead, encoded: Encoded, limit: int, meter: Any) -> tuple[Sequence[Any], list[int]]:
         network = module.base[0]
-        if network.rows == "parts" or network.pooling == "spans":
+        if network.pooling in VECTORS:
+            features = embed_windows(network, encoded, limit, meter)
+        elif network.rows == "parts" or network.pooling == "spans":
             features = embed_parts(network, encoded, limit, meter)
             if network.pooling == "spans":
                 features = [rows.reshape(1, -1) for rows in features]
@@ -115,8 +160,8 @@ class Frozen:
 
     @staticmethod
     def counts(encoded: Encoded, task: Any) -> list[int]:
-        """One row a text, or one a part: the windows of a text share its embedding."""
-        return encoded.counts(task.rows if task.rows == "parts" else "texts")
+        """One row a text, or one a part: the windows of a text share its embedding unless they are texts."""
+        return encoded.counts(task.rows if task.rows == "parts" or getattr(task, "joint", False) else "texts")
 
     @staticmethod
     def save(module: FrozenHead, folder: Path) -> None:

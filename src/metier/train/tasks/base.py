@@ -48,6 +48,7 @@ class Decoded:
     bytes: list[int] = field(default_factory=list)  # (n,) of UTF-8 that `bits` pay for
     margins: list[float] = field(default_factory=list)  # (n,) prefer: chosen minus rejected, nats a token
     raw_margins: list[float] = field(default_factory=list)  # (n,) prefer: chosen minus rejected, nats
+    vectors: np.ndarray | None = None  # (n, C) embed, of length 1
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ class Task(Protocol):
     monitor_name: str  # the validation figure that early stopping watches; higher is better
     rows: str  # TEXTS (windows averaged by the network), WINDOWS, PARTS or EXAMPLES
     longest: int  # tokens that the model sees at once where neither the recipe nor the base says less
+    # A task whose loss compares the examples of a batch with each other also has `joint = True` (joint.py).
 
     @staticmethod
     def profile(config: TaskConfig) -> Profile: ...
