@@ -53,7 +53,15 @@ def predict_to(
         sources, texts, pairs = collect_texts(source, console, column, rejects, _recipe_of(name, folder))
     collected, texts = texts, _repair(texts, folder)
     asked: dict[str, list[str]] = {"text": texts}
-    if profile(model.task.config).pair:
+    told = profile(model.task.config)
+    if told.kind == "preference":
+        raise UserError(
+            "this model was tuned to prefer one answer to another, and has no answers to predict", str(folder),
+            "load it with Transformers and let it write, or judge pairs with metier run",
+        )  # fmt: skip
+    if told.kind == "text" and not told.conversation:
+        asked["pair"] = _repair([pair or question or "" for pair in pairs], folder)
+    elif told.pair:
         pairs = _short_texts([pair or question or "" for pair in pairs])
         asked["pair"] = _repair(pairs, folder)
     elif question:
@@ -228,6 +236,10 @@ def _rows(
                   "score": round(s.score, 6)} for s in decoded.spans[index]],
                 ensure_ascii=False,
             )  # fmt: skip
+        elif decoded.texts:
+            row |= {"answer": decoded.texts[index], "finished": decoded.finished[index]}
+        elif decoded.bits:
+            row["bits_per_byte"] = decoded.bits[index] / max(1, decoded.bytes[index])
         elif decoded.vectors is not None:
             vector = [round(float(x), 7) for x in decoded.vectors[index]]
             row["vector"] = vector if as_lists else json.dumps(vector)

@@ -120,7 +120,8 @@ def test_cached_gradients_are_those_of_the_whole_batch(family: str, pooling: str
         task = Embed(EMBED, {})
         data = table([{**row, "negatives": ["the late fee"]} for row in rows(12)], EXAMPLES)
         encoded = task.encode(Encoder(load_tokenizer(base(family)), 40), data)
-        split = Split(encoded.items, encoded.lengths(), encoded.counts("windows"), task.targets(data, encoded))
+        split = Split(encoded.items, encoded.lengths(), encoded.counts("windows"), task.targets(data, encoded),
+                  encoded.sizes(), encoded.weights())  # fmt: skip
         config = TrainConfig(bf16=False, device="cpu", max_batch_tokens=limit, dropout=0.0)
         network.eval()  # the parts draw other dropout than the whole would; see the next test
         job = Job(network, task, split, None, config, Rates(1e-3, 1e-3, 1, 12), 0)
@@ -141,7 +142,8 @@ def test_dropout_is_the_same_in_both_passes(base: Any) -> None:
     network.register_forward_hook(lambda module, given, out: seen.append(out.detach().clone()))
     task, data = Embed(EMBED, {}), table(rows(9), EXAMPLES)
     encoded = task.encode(Encoder(load_tokenizer(base("bert")), 40), data)
-    split = Split(encoded.items, encoded.lengths(), encoded.counts("windows"), task.targets(data, encoded))
+    split = Split(encoded.items, encoded.lengths(), encoded.counts("windows"), task.targets(data, encoded),
+                  encoded.sizes(), encoded.weights())  # fmt: skip
     config = TrainConfig(bf16=False, device="cpu", max_batch_tokens=40)
     job = Job(network, task, split, None, config, Rates(1e-3, 1e-3, 1, 9), 0)
     joint.backward(job, network, make_accelerator(config), range(9), 9.0)

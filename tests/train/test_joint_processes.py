@@ -36,7 +36,8 @@ def gradient(folder: str, size: int, out: str | None) -> torch.Tensor:
     pairs = [{"pair": f"{word} please", "text": text} for word, text in zip(WORDS, texts, strict=True)]
     data = table(pairs, EXAMPLES)
     encoded = task.encode(Encoder(load_tokenizer(base), 40), data)
-    split = Split(encoded.items, encoded.lengths(), encoded.counts("windows"), task.targets(data, encoded))
+    split = Split(encoded.items, encoded.lengths(), encoded.counts("windows"), task.targets(data, encoded),
+                  encoded.sizes(), encoded.weights())  # fmt: skip
     job = Job(network, task, split, None, config, Rates(1e-3, 1e-3, 1, size), 0)
     model: Any = network
     if accelerator.num_processes > 1:

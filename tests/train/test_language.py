@@ -230,3 +230,24 @@ def test_pretraining_learns_every_token_once(writer):
     assert encoded.windowed == 2 and encoded.cut == 0
     # Each piece but a text's first begins with tokens that are read and not learned again.
     assert all(one.weights[0] == 0 for one in encoded.examples)
+
+
+@pytest.mark.parametrize("task", ["generate", "chat", "pretrain", "prefer"])
+def test_new_texts_are_answered_in_a_file(task, writer, artifact, tmp_path):
+    from metier.prediction import predict_to
+
+    base, rows = writer("llama"), rows_of(task)
+    given = TrainConfig(base_model=str(base.path), **FAST | {"epochs": 1})
+    train(given, TaskConfig(name=task, max_new_tokens=4), 0, artifact(rows), tmp_path / "out", QUIET)
+    model, out = str(tmp_path / "out" / "model"), tmp_path / "answers.jsonl"
+    if task == "prefer":
+        with pytest.raises(UserError, match="no answers to predict"):
+            predict_to(model, ["the card?"], None, out)
+        return
+    predict_to(model, ["the card?", "我的卡"], None, out, question="what colour?" if task == "generate" else None)
+    found = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    assert [row["text"] for row in found] == ["the card?", "我的卡"]
+    if task == "pretrain":
+        assert all(4 < row["bits_per_byte"] < 12 for row in found)  # a hardly trained model over 260 bytes and marks
+    else:
+        assert all(isinstance(row["answer"], str) and row["finished"] in (True, False) for row in found)
