@@ -20,13 +20,15 @@ import pyarrow as pa
 
 from metier.registry import register
 from metier.train.config import TaskConfig
-from metier.train.encoding import Encoded, Encoder, Item, frame_of, tokens_of
+from metier.train.encoding import DEFAULT_LIMIT, Encoded, Encoder, Item, frame_of, tokens_of
 from metier.train.tasks.base import WINDOWS, Decoded, Profile, strings
 
 
 @register("task", "embed")
 class Embed:
     """See `Task` for the members."""
+
+    longest = DEFAULT_LIMIT
 
     rows, joint = WINDOWS, True
     outputs, problem_type = 1, ""  # no head: a row is as wide as the base
