@@ -198,7 +198,7 @@ def prepared(labels: list[str], each: int, languages: dict[str, int]) -> tuple[d
         {"source": f"~$draft{i}.docx", "stage": "collect", "reason": "excluded", "detail": "name matches ~$*"}
         for i in range(2)
     ]
-    reasons = {"empty": "empty", "fold": "near duplicate", "conflicts": "conflict", "labels": "rare label"}
+    reasons = {"empty": "empty", "fold": "near duplicate", "conflicts": "conflicting label", "labels": "rare label"}
     for step, n in gone:
         rejected += [
             {

@@ -34,10 +34,13 @@ def test_no_chinese_in_english_and_no_english_sentence_in_chinese():
 
 def test_steps_kinds_and_leaks_have_words():
     """What the prepare stage names by a code is called something in both languages."""
+    from metier.prepare.conflicts import REASON
     from metier.prepare.deidentify.kinds import KINDS
+    from metier.prepare.quality_rules import BUILT_IN
     from metier.prepare.stage import STEPS
 
     missing = {f"step.{name}" for name in STEPS} | {f"identifier.{name}" for name in KINDS}
+    missing |= {f"reason.quality: {rule.name.replace('_', ' ')}" for rule in BUILT_IN} | {f"reason.{REASON}"}
     missing |= {f"leak.{name}" for name in ("groups", "clusters", "near pairs", "passages")}
     assert not missing - set(strings())
 
