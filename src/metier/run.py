@@ -36,9 +36,9 @@ PARENTS: dict[str, tuple[str, ...]] = {
 }
 ORDER = tuple(PARENTS)
 # Fields of the task that a stage does not read: changing them costs nothing there.
-WRITING = ("instruction", "system", "max_new_tokens", "preference")  # how a task that writes asks, and learns
+_WRITING = ("instruction", "system", "max_new_tokens", "preference")  # how a task that writes asks, and learns
 UNREAD_TASK_FIELDS = {
-    "prepare": ("label_names", "class_weights", "sub_tokens", "embed", *WRITING), "train": ("label_names",),
+    "prepare": ("label_names", "class_weights", "sub_tokens", "embed", *_WRITING), "train": ("label_names",),
 }  # fmt: skip
 TITLES = {"predictions": "evaluate: ask every model", "evaluate": "evaluate: compare and judge"}
 

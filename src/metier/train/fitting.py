@@ -46,7 +46,7 @@ class Turn:
     def messages(self) -> list[chat.Message]:
         """The conversation up to the answer."""
         asked = "\n\n".join(part for part in (self.instruction, self.document, self.question) if part.strip())
-        head = [dict(one) if self.every else {**one, "loss": False} for one in self.head]
+        head: list[chat.Message] = [one if self.every else {**one, "loss": False} for one in self.head]
         return [*head, {"role": "user", "content": asked}] if asked else head
 
 

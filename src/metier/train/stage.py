@@ -56,10 +56,7 @@ def train(
     from metier.train.network import Shape, load, load_tokenizer, pooling_of
     from metier.train.sentence import mined, vector_pooling
 
-    table = read(examples.path / "examples.parquet")
-    parts = {name: table.filter(pc.equal(table["split"], name)) for name in ("train", "validation")}
-    if not parts["train"].num_rows:
-        raise UserError("there are no training examples", "split 'train'", "see the funnel of the prepare stage")
+    parts = _parts(examples)
     task = lookup("task", task_config.name).from_training(task_config, parts["train"])
     method = lookup("method", config.method)
     base = bases.resolve(config.base_model, config.revision, near)
@@ -83,6 +80,8 @@ def train(
     console.say(f"  base {base.model}: {_count(network):,} parameters, method {config.method}, "
                 + ("no padding" if network.flat else "padded batches (this model cannot be flattened)")
                 + _saving(encoded["train"]))  # fmt: skip
+    _tell_losses(encoded["train"], encoder, console)
+    _stop_at_losses(encoded["train"], config)
     module = method.wrap(network, config, task.outputs)
     if task.rows == EXAMPLES:
         network.summed = task.summed
@@ -92,8 +91,6 @@ def train(
     module.to(accelerator.device)
     network.to(accelerator.device)
     splits = _splits(parts, encoded, task, method, module, config, accelerator, console)
-    _tell_losses(encoded["train"], encoder, console)
-    _stop_at_losses(encoded["train"], config)
     preparation = round(time.monotonic() - start, 3)
     job = loop.Job(module, task, splits["train"], splits["validation"], config, rates, seed)
     figures = loop.fit(job, out / "state", console)
@@ -157,6 +154,15 @@ def peak_memory_mb() -> float | None:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / 1e6 if sys.platform == "darwin" else peak / 1e3, 1)
+
+
+def _parts(examples: Artifact) -> dict[str, pa.Table]:
+    """The examples that training may see: of the splits train and validation."""
+    table = read(examples.path / "examples.parquet")
+    parts = {name: table.filter(pc.equal(table["split"], name)) for name in ("train", "validation")}
+    if not parts["train"].num_rows:
+        raise UserError("there are no training examples", "split 'train'", "see the funnel of the prepare stage")
+    return parts
 
 
 def _splits(

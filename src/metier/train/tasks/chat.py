@@ -40,5 +40,6 @@ class Chat(Writing):
             head = messages_of(cell, f"conversation {row + 1}")
             if not any(one["role"] == "system" for one in head):
                 head = (*self.system(), *head)
-            made.append(Turn(head, answer=answer, tools=json.loads(tools[row]) if tools[row] else None, every=every))
+            told = json.loads(str(tools[row])) if tools[row] else None
+            made.append(Turn(head, answer=answer, tools=told, every=every))
         return made

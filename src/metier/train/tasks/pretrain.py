@@ -1,5 +1,4 @@
-"""Continued pretraining: a base goes on reading, now texts of the field. A causal model learns each token from those
-before it.
+"""Continued pretraining: a base goes on reading, now texts of the field, each token learned from those before it.
 
 Purpose: every token of every text is learned once, the end of the text included. A text that is longer than the model
 reads at once goes on in the next piece, which sees the last `train.window_overlap` tokens of the piece before without
