@@ -66,7 +66,7 @@ def train(
     if pooling == "vector":
         pooling = vector_pooling(base, task_config.embed.pooling)
     shape = Shape(task.outputs, task.problem_type, pooling, config.dropout, task.rows)
-    network = load(base, shape, seed, task.label_maps())
+    network: Any = load(base, shape, seed, task.label_maps())
     tokenizer = load_tokenizer(base)
     encoding: dict[str, Any] = {
         "max_length": limit(network.config, tokenizer, config.max_length, task.longest),
