@@ -150,7 +150,8 @@ def test_reject_exits_3_with_the_verdict_on_stdout(copied: Path, metier: Metier)
 @pytest.mark.skipif(os.name == "nt", reason="no such signal")
 def test_interrupted_exits_130_and_says_how_to_go_on(work: Path) -> None:
     program = (
-        "import sys, time\nfrom metier.collect import inputs\nfrom metier.cli import main\n"
+        "import signal, sys, time\nfrom metier.collect import inputs\nfrom metier.cli import main\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background jobs ignore it
         "inputs.hash_file = lambda path: (print('here', flush=True), time.sleep(60))\n"
         "sys.argv = ['metier', 'collect', 'data.csv']\nmain()"
     )
