@@ -385,16 +385,12 @@ def main() -> None:
     parser.add_argument("--show", type=int, default=0, help="so many misses and false findings of each class")
     given = parser.parse_args()
     wanted = Counter(given.only.split(","))
-    if wanted["english"]:
-        print_english(given.show)
-    if wanted["contextual"]:
-        print_contextual()
-    if wanted["chinese"]:
-        print_chinese(given.documents, given.show)
-    if wanted["cluener"]:
-        print_cluener()
-    if wanted["speed"]:
-        speed()
+    parts = {"english": lambda: print_english(given.show), "contextual": print_contextual,
+             "chinese": lambda: print_chinese(given.documents, given.show), "cluener": print_cluener,
+             "speed": speed}  # fmt: skip
+    for name, part in parts.items():
+        if wanted[name]:
+            part()
 
 
 if __name__ == "__main__":

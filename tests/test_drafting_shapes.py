@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from answering import known
 from metier.drafting import draft, render, write_recipe
 from metier.errors import UserError
 from metier.recipe import load, parse
@@ -25,11 +24,6 @@ ROWS: dict[
     "tokens": ({"tokens": ["Dr", "Li"], "ner_tags": ["O", "B-NAME"]}, "tag", None),
     "spans": ({"text": "Dr Li", "spans": [{"start": 3, "end": 5, "label": "NAME"}]}, "tag", None),
 }
-
-
-@pytest.fixture(autouse=True)
-def _tasks(monkeypatch: pytest.MonkeyPatch) -> None:
-    known(monkeypatch)
 
 
 def written(work: Path, row: dict[str, Any], name: str = "data.jsonl") -> Path:
@@ -101,3 +95,15 @@ def test_questions_with_a_label_beside_them_get_their_columns_named(work: Path) 
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     source = draft(path, "generate").data["collect"]["sources"][0]
     assert source["columns"] == {"text": "question", "answer": "answer"}
+
+
+def test_retrieval_is_drafted_from_a_shape_or_from_named_columns(tmp_path: Path) -> None:
+    rows = "".join(f"what is thing {n},thing {n} is described here in a passage of some words\n" for n in range(30))
+    for header, columns in (("question,answer\n", {}), ("q,p\n", {"text": "p", "pair": "q"})):
+        path = tmp_path / "pairs.csv"
+        path.write_text(header + rows, encoding="utf-8")
+        made = draft(path, "embed", columns=columns)
+        assert made.data["task"] == "embed" and made.data["evaluate"]["accept"] == ["ndcg_10 > bm25", "ndcg_10 > base"]
+        assert made.data["collect"]["sources"][0].get("columns", {}) == columns
+    with pytest.raises(UserError, match="a query and the passage"):
+        draft(path, "embed")

@@ -22,13 +22,15 @@ TABLES = {".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json", ".parquet", ".pq
 _MEANS = {
     "classify": "a label a text", "score": "a number a text", "tag": "marked entities in a text",
     "relate": "a label for two marked stretches of a text", "extract": "questions whose answers stand in a text",
+    "embed": "a query and the passage that answers it",
     "generate": "an answer to a text or a question", "chat": "the answers in a conversation",
     "pretrain": "texts to read on", "prefer": "the better of two answers",
 }  # fmt: skip
 # Shape of a table (collect/shapes.py) -> tasks that learn from it, the one to guess first.
 _READ_BY = {
     "messages": ("chat", "generate"), "sharegpt": ("chat", "generate"), "alpaca": ("generate", "chat"),
-    "prompt-completion": ("generate", "chat"), "question-answer": ("generate", "chat"), "preference": ("prefer",),
+    "prompt-completion": ("generate", "chat", "embed"), "question-answer": ("generate", "chat", "embed"),
+    "preference": ("prefer",),
     "tokens": ("tag",), "spans": ("tag",), "squad": ("extract", "generate"),
 }  # fmt: skip
 _LABELLED = ("classify", "relate")
@@ -102,7 +104,8 @@ def render(made: Draft) -> str:
     train = {"base_model": "minilm", "method": "full", **data.get("train", {})}
     lines += ["", "prepare:", "  split:", "    test: 0.2", "    validation: 0.1", "", "train:",
               f"  base_model: {train['base_model']:<13} # `metier bases`; or a folder, or a Hub id",
-              f"  method: {train['method']:<17} # full, lora, frozen", "", "evaluate:",
+              f"  method: {train['method']:<17} # full, lora" + ("" if data["task"] in _WRITING else ", frozen"), "",
+              "evaluate:",
               "  # Written before the run; decides SIGN OFF, CONDITIONAL or REJECT.", "  accept:"]  # fmt: skip
     lines += [f"    - {write_word(criterion)}" for criterion in data["evaluate"]["accept"]]
     return "\n".join(lines) + "\n"
@@ -135,7 +138,7 @@ def _table(path: Path, shown: str, task: str | None, columns: Mapping[str, str])
         roles = {role: name for role, name in roles.items() if role in said or role not in ("label", "value")}
     if "text" not in columns and (shaped := _by_shape(path, shown, preview, task, columns)):
         return shaped
-    if task in _WRITING or task in ("tag", "extract"):
+    if task in _WRITING or task in ("tag", "extract", "embed"):
         return _by_columns(path, shown, preview, roles, task, columns)
     kind = task or ("score" if "label" not in roles and "value" in roles else "classify")
     answer = "value" if kind == "score" else "label"
@@ -195,7 +198,9 @@ def _by_columns(
     path: Path, shown: str, preview: Any, roles: Mapping[str, str], task: str, columns: Mapping[str, str]
 ) -> Draft:
     """The draft for a task whose data has no shape of its own: named columns, or one column of texts."""
-    wanted = {"pretrain": ("text",), "generate": ("text", "answer"), "chat": ("text", "answer")}.get(task, ())
+    wanted = {
+        "pretrain": ("text",), "generate": ("text", "answer"), "chat": ("text", "answer"), "embed": ("text", "pair"),
+    }.get(task, ())  # fmt: skip
     usual = {
         plain: name for name in reversed(preview.columns) if (plain := name.strip().lower()) in ("answer", "summary")
     }

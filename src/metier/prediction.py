@@ -128,7 +128,7 @@ def collect_texts(
     rows: list[tuple[str, str, str]] = []
     for name, text, told in zip(*(table[name].to_pylist() for name in table.column_names), strict=True):
         metadata = json.loads(told or "{}")
-        asked = metadata.get("questions") if like is not None and profile(like.task).pair else None
+        asked = metadata.get("questions") if like is not None and _reads_two(like) else None
         for number, one in enumerate(asked or ()):
             rows.append((f"{name}?{one.get('id') or number + 1}", text, one["question"]))
         if not asked:
@@ -150,7 +150,7 @@ def _short_texts(pairs: list[str]) -> list[str]:
 def _columns(source: Path, column: str | None, like: Recipe | None) -> dict[str, str]:
     """The mapping of a table: the text column, and the short text's where the recipe `like` reads pairs."""
     mapping = {"text": column} if column else {}
-    if like is not None and profile(like.task).pair and source.suffix.lower() in _tables():
+    if like is not None and _reads_two(like) and source.suffix.lower() in _tables():
         named = [one.columns["pair"] for one in like.collect.sources if "pair" in one.columns]
         columns = _known_columns(source)
         shown = [one for one in (*named, *_ASKED) if one in columns]
@@ -159,6 +159,12 @@ def _columns(source: Path, column: str | None, like: Recipe | None) -> dict[str,
             if "text" not in mapping and "context" in columns:
                 mapping["text"] = "context"
     return mapping
+
+
+def _reads_two(like: Recipe) -> bool:
+    """Whether a model of this recipe reads a short text beside each text, or may do so."""
+    told = profile(like.task)
+    return told.pair or (told.kind == "text" and not told.conversation)
 
 
 def _known_columns(source: Path) -> list[str]:

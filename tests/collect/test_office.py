@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from metier.collect import readers
+from metier.collect import frames, readers
 from metier.collect.docx_lists import write_number
 from metier.collect.numberformat import BUILTIN, general, shown
 from metier.collect.reading import Options, Piece, Unreadable
@@ -327,3 +327,21 @@ def test_a_workbook_is_a_table_where_somebody_says_so() -> None:
     with pytest.raises(Unreadable) as error:
         rows_of(named(xlsx(("S", "hidden", row(1, "x")))), "a.xlsx", Options())
     assert error.value.reason == "empty"
+
+
+def test_of_several_sheets_one_is_the_table_and_the_others_are_told() -> None:
+    """One sheet is the table; what stands in others is told, and columns of one name stay apart."""
+
+    def cells(*texts: str) -> str:
+        return "<row>" + "".join(f"<c t='inlineStr'><is><t>{text}</t></is></c>" for text in texts) + "</row>"
+
+    rows = cells("question", "note", "note") + cells("利率是多少？", "a", "b") + cells("fees?", "", "c")
+    book = named(xlsx(("empty", "", ""), ("数据", "", rows), ("old", "hidden", cells("x") + cells("y")),
+                              ("more", "", cells("z"))))  # fmt: skip
+    frame = frames.load(book, "a.xlsx", Options())
+    assert frame.columns == ["question", "note", "note.2"]
+    assert [dict(row.cells) for row in frame.rows] == [
+        {"question": "利率是多少？", "note": "a", "note.2": "b"}, {"question": "fees?", "note": None, "note.2": "c"},
+    ]  # fmt: skip
+    assert len(frame.warnings) == 2
+    assert "hidden sheet 'old' with 2 rows" in frame.warnings[0] and "'more' with 1 rows" in frame.warnings[1]

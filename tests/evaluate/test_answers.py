@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metier.evaluate.floors.base import FloorData
-from metier.evaluate.floors.sentence import best_sentence, nearest, no_answer, sentences
+from metier.evaluate.floors.sentence import best_sentence, nearest, no_answer
 from metier.evaluate.items import ANSWERS, Found, Items, confidence, objects, right
 from metier.evaluate.metrics import for_kind, value
 from metier.evaluate.metrics.answers import overlaps
 from metier.evaluate.resample import bootstrap, units
+from metier.prepare.sentences import sentences
 from metier.registry import lookup
 from metier.train.config import TaskConfig
 from metier.train.tasks.extract import GIVEN, WITHHELD

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from answering import known
 from metier import tables
 from metier.collect.reading import Options
 from metier.collect.table import read
@@ -33,11 +32,6 @@ SUBJECTS = (
     "grants",
     "gold",
 )
-
-
-@pytest.fixture(autouse=True)
-def _tasks(monkeypatch: pytest.MonkeyPatch) -> None:
-    known(monkeypatch)
 
 
 def collected(*rows: dict[str, Any], columns: dict[str, str] | None = None) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """Weights, caps and general text: counted, seeded, and in training only."""
 
+import json
 from collections import Counter
 from typing import Any
 
@@ -77,3 +78,15 @@ def test_settings_that_make_no_sense() -> None:
     for wrong in ({"weights": {"a": -1}}, {"caps": {"a": 0}}, {"general_share": 1}):
         with pytest.raises(ValidationError):
             MixConfig.model_validate(wrong)
+
+
+def test_copies_keep_everything_that_is_learned(stage: Any) -> None:
+    """A row that is repeated is the same row: its query, and the passages that do not answer it."""
+    given = [document(n, f"passage {text(n)}", source=f"{'notes' if n % 2 else 'letters'}/a.csv#{n}")
+             | {"metadata": json.dumps({"pair": f"query {n}?", "negatives": [f"wrong {n}", "worse"]})}
+             for n in range(60)]  # fmt: skip
+    done = stage(given, {"mix": {"weights": {"notes/*": 2}}, "dedup": {"near": False}}, {"name": "embed"})
+    own = {row["id"]: (row["pair"], row["negatives"]) for row in done.examples}
+    copies = [row for row in done.examples if "+" in row["id"]]
+    assert copies and all((row["pair"], row["negatives"]) == own[row["id"].split("+")[0]] for row in copies)
+    assert all(negatives and len(negatives) == 2 for _, negatives in own.values())

@@ -26,7 +26,7 @@ def add(app: typer.Typer) -> None:
 
         said = {
             "text": text,
-            {"score": "value", "generate": "answer", "chat": "answer"}.get(task or "", "label"): label,
+            {"score": "value", "generate": "answer", "chat": "answer", "embed": "pair"}.get(task or "", "label"): label,
             "group": group,
         }
         path = write_recipe(data, task, output, force, {role: name for role, name in said.items() if name})

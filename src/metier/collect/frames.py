@@ -230,10 +230,10 @@ def _sheet(data: bytes, options: Options) -> Frame:
     """The first sheet of a workbook, cells as they are shown; a row of it is a row of the table."""
     from metier.collect.xlsx import records
 
-    columns, found = records(data, options)
+    columns, found, left = records(data, options)
     rows = [Row(number, {name: cells.get(name) for name in columns}, place)
             for number, (place, cells) in enumerate(found, 1)]  # fmt: skip
-    return Frame("xlsx", columns, rows, n_rows=len(rows))
+    return Frame("xlsx", columns, rows, warnings=left, n_rows=len(rows))
 
 
 def _columnar(data: bytes, kind: str, limit: int | None) -> Frame:

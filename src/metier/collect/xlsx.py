@@ -16,6 +16,7 @@ from typing import Any
 
 from metier.collect import drawing, numberformat
 from metier.collect.accounts import Account, describes
+from metier.collect.delimited import unique
 from metier.collect.package import Package, child, get, inside, local, opened, rows, words
 from metier.collect.reading import Options, Piece, Reading, Unreadable
 from metier.errors import need
@@ -82,22 +83,30 @@ def read(data: bytes, name: str, options: Options) -> Reading:
         return _workbook(package)
 
 
-def records(data: bytes, options: Options) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
-    """The first sheet that is shown and has content as a table: the names in its first row, and for each row below its
-    number in the sheet and its cells by these names. A column without a name is called by its number.
+def records(data: bytes, options: Options) -> tuple[list[str], list[tuple[int, dict[str, str]]], list[str]]:
+    """The first sheet that is shown and has content as a table: the names in its first row; for each row below its
+    number in the sheet and its cells by these names; and what of the other sheets is not read, in words. A column
+    without a name is called by its number, one of a name that stands there already as in a text table (delimited.py).
 
     Unreadable: as for `read`.
     """
+    found: list[tuple[int, dict[int, str]]] = []
+    left: list[str] = []
     with opened(data, "Excel workbook", options) as package:
         book, sheets = _opened(package)
-        for _, target, hidden in sheets:
-            table = _table(book, target)[0] if target in package and not hidden else []
-            if table:
-                names = {at: table[0][1].get(at, "") or str(at + 1) for _, cells in table for at in cells}
-                columns = list(dict.fromkeys(names[at] for at in sorted(names)))
-                return columns, [(number, {names[at]: text for at, text in cells.items()})
-                                 for number, cells in table[1:]]  # fmt: skip
-    raise Unreadable("empty", "no cell of the workbook has content")
+        for title, target, hidden in sheets:
+            table = _table(book, target)[0] if target in package else []
+            if table and not hidden and not found:
+                found = table
+            elif table:
+                left.append(f"the {'hidden ' if hidden else ''}sheet '{title}' with {len(table):,} rows is not read: "
+                            "the first one is the table")  # fmt: skip
+    if not found:
+        raise Unreadable("empty", "no cell of a sheet that is shown has content")
+    places = sorted({at for _, cells in found for at in cells})
+    names = dict(zip(places, unique([found[0][1].get(at, "") or str(at + 1) for at in places]), strict=True))
+    rows = [(number, {names[at]: text for at, text in cells.items()}) for number, cells in found[1:]]
+    return list(names.values()), rows, left
 
 
 def _opened(package: Package) -> tuple[_Book, list[tuple[str, str, bool]]]:

@@ -126,7 +126,6 @@ def floor_data(
     split, where the task has pairs. test: the test split, for tasks whose answers are texts."""
     answer = profile(task).answer
     writes = profile(task).kind in WRITTEN
-    gold = [[(one["start"], one["end"]) for one in row or []] for row in train["answers"].to_pylist()]
     return FloorData(
         texts=strings(train["text"]),
         labels=strings(train["label"]) if answer == "label" else None,
@@ -135,7 +134,9 @@ def floor_data(
         spans=[[Span(**span) for span in row or []] for row in train["spans"].to_pylist()]
         if answer == "spans"
         else None,
-        answers=gold if answer == "answers" else None,
+        answers=[[(one["start"], one["end"]) for one in row or []] for row in train["answers"].to_pylist()]
+        if answer == "answers"
+        else None,
         classes=tuple(classes),
         pairs=short_texts(task, train),
         asked_pairs=asked,

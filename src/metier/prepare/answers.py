@@ -63,7 +63,7 @@ def _conversations(flow: Flow) -> str:
     def leaves(row: Row) -> Refused | None:
         nonlocal turns, late
         metadata = row.metadata
-        found, tools = read_conversation(metadata, row.text), read_tools(metadata.get("tools"))
+        found, tools = read_conversation(metadata, row.text, flow.quote), read_tools(metadata.get("tools"))
         if isinstance(found, Refused):
             return found
         if isinstance(tools, Refused):
@@ -84,7 +84,7 @@ def preferences(flow: Flow) -> str:
     """Fill `messages`, `chosen` and `rejected` of every row."""
 
     def leaves(row: Row) -> Refused | None:
-        found = read_preference(row.metadata, row.text)
+        found = read_preference(row.metadata, row.text, flow.quote)
         if isinstance(found, Refused):
             return found
         asked = found.pop("messages")
@@ -134,12 +134,14 @@ def read_question(asked: Mapping[str, Any], text: str) -> dict[str, Any] | Refus
     return {"text": text, "pair": clean(str(asked.get("question") or "")), "answer": given[0], "system": False}
 
 
-def read_conversation(metadata: Mapping[str, Any], text: str) -> tuple[list[Turn], str, int] | Refused:
+def read_conversation(
+    metadata: Mapping[str, Any], text: str, quote: Callable[[Any], str] = repr
+) -> tuple[list[Turn], str, int] | Refused:
     """The turns up to the last answer that is to be learned, that answer, and how many turns come after it."""
     turns = read_turns(metadata, text)
     if isinstance(turns, Refused):
         return turns
-    if wrong := malformed(turns):
+    if wrong := malformed(turns, quote):
         return wrong
     answers = [place for place, turn in enumerate(turns) if turn["role"] == ASSISTANT]
     if not answers:
@@ -151,7 +153,9 @@ def read_conversation(metadata: Mapping[str, Any], text: str) -> tuple[list[Turn
     return turns[:last], turns[last]["content"].strip(), len(turns) - last - 1
 
 
-def read_preference(metadata: Mapping[str, Any], text: str) -> dict[str, Any] | Refused:
+def read_preference(
+    metadata: Mapping[str, Any], text: str, quote: Callable[[Any], str] = repr
+) -> dict[str, Any] | Refused:
     """{"messages", "chosen", "rejected"} of one row, or why it has none."""
     if metadata.get("chosen") is None or metadata.get("rejected") is None:
         return Refused("no preference", "no chosen and rejected answer")
@@ -169,7 +173,7 @@ def read_preference(metadata: Mapping[str, Any], text: str) -> dict[str, Any] | 
             )
         if not side[0]["content"].strip():
             return Refused(NO_ANSWER, f"'{name}' is empty")
-    if wrong := malformed([*asked, chosen[0]]):
+    if wrong := malformed([*asked, chosen[0]], quote):
         return wrong
     both = [side[0]["content"].strip() for side in (chosen, rejected)]
     if both[0] == both[1]:
@@ -197,13 +201,13 @@ def read_turns(metadata: Mapping[str, Any], text: str) -> list[Turn] | Refused:
     return [*turns, *_earlier(metadata), _turn(USER, BETWEEN.join(parts_asked)), _turn(ASSISTANT, answer)]
 
 
-def malformed(turns: Sequence[Turn]) -> Refused | None:
-    """What is wrong with the order of the turns, or with one of them."""
+def malformed(turns: Sequence[Turn], quote: Callable[[Any], str] = repr) -> Refused | None:
+    """What is wrong with the order of the turns, or with one of them. quote: how a cell of the data stands in it."""
     before = None
     for number, turn in enumerate(turns, 1):
         role = turn["role"]
         if role not in BEFORE:
-            return Refused("unknown role", f"turn {number} is of {role!r:.40}; known: {', '.join(BEFORE)}")
+            return Refused("unknown role", f"turn {number} is of {quote(role):.40}; known: {', '.join(BEFORE)}")
         if before not in BEFORE[role]:
             return Refused(
                 ORDER, f"turn {number}, {role}, stands {f'behind {before}' if before else 'at the beginning'}"
@@ -222,7 +226,7 @@ def read_tools(cell: Any) -> str | Refused:
         try:
             cell = json.loads(cell)
         except ValueError:
-            return Refused("malformed tools", f"{cell!r:.60} is no JSON")
+            return Refused("malformed tools", "the cell with the tools is no JSON")
     return _json(cell)
 
 

@@ -92,6 +92,7 @@ def _copy(row: Row, number: int) -> Row:
     copy = Row(f"{row.id}+{number}", row.source, None, row.language, row.group, None, row.cluster, row.split)
     copy.label, copy.labels, copy.value, copy.key = row.label, row.labels, row.value, row.key
     copy.spans, copy.pair, copy.answers, copy.asked = row.spans, row.pair, row.answers, row.asked
+    copy.negatives = row.negatives
     copy.texts, copy.place, copy.time, copy.formed = row.texts, row.place, row.time, row.formed
     copy.document_ids.clear()
     return copy

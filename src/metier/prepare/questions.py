@@ -58,7 +58,7 @@ def read_answers(flow: Flow) -> str:
             return None if flow.task.no_answer else ("no answer", why)
         found = _places(row.text, given)
         if not found:
-            return LOST, f"{given[0]['text']!r:.60} does not stand in the repaired text"
+            return LOST, f"{flow.quote(given[0]['text']):.60} does not stand in the repaired text"
         gone += len(given) - len(found)
         row.answers = [{"start": start, "end": end} for start, end in dict.fromkeys(found)]
         return None

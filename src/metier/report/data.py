@@ -290,7 +290,7 @@ def long_texts(train: Mapping[str, Any], words: Words) -> list[str]:
         said.append(words("long.cut", n=words.count(train["cut"]), tokens=words.count(train.get("cut_tokens"))))
     counts = [(name, train.get(name)) for name in (
         "unread_units", "overlapping_spans", "inexact_spans", "far_apart", *ANSWERS, "same_family", "same_group",
-        "mined_negatives", "without_negatives",
+        "mined_negatives", "without_negatives", "answers_elsewhere", "silent",
     )]  # fmt: skip
     said += [words(f"long.{name}", n=words.count(number)) for name, number in counts if number]
     return said or ([words("long.none")] if train.get("cut") is not None else [])

@@ -50,15 +50,16 @@ def write(
             mask = torch.zeros_like(ids)
             for place, index in enumerate(batch):
                 mask[place, longest - len(prompts[index]) :] = 1
-            reads = 0 if network.config.is_encoder_decoder else longest
+            # A decoder gives the prompt back before its answer, an encoder-decoder one token that starts the answer.
+            reads, skipped = (0, 1) if network.config.is_encoder_decoder else (longest, 0)
             out = writer.generate(
                 input_ids=ids.to(device), attention_mask=mask.to(device),
                 max_new_tokens=max(1, min(most, room - reads)), do_sample=False, num_beams=1,
                 eos_token_id=list(stops), pad_token_id=network.pad, use_cache=True,
             )  # fmt: skip
             for place, index in enumerate(batch):
-                answer = out[place, reads:].tolist()
-                end = next((at for at, token in enumerate(answer) if token in stops and at >= (not reads)), None)
+                answer = out[place, reads + skipped :].tolist()
+                end = next((at for at, token in enumerate(answer) if token in stops), None)
                 finished[index] = end is not None
                 texts[index] = tokenizer.decode(answer[:end], skip_special_tokens=True).strip()
             meter.advance(len(batch))

@@ -20,10 +20,9 @@ BUCKET = 16  # batches that are sorted together
 
 @dataclass(frozen=True)
 class Plan:
-    """The batches of one epoch: indices of examples, split into micro-batches that fit the memory limit."""
+    """The batches of one epoch: indices of the network's inputs."""
 
     batches: tuple[tuple[int, ...], ...]
-    examples: int
 
 
 def batches_per_epoch(lengths: Sequence[int], batch_size: float) -> int:
@@ -43,7 +42,7 @@ def plan_epoch(lengths: Sequence[int], batch_size: float, seed: int, epoch: int,
     count = batches_per_epoch(lengths, batch_size)
     if joint:
         cuts = [len(order) * batch // count for batch in range(count + 1)]
-        return Plan(tuple(tuple(order[a:b]) for a, b in itertools.pairwise(cuts)), len(lengths))
+        return Plan(tuple(tuple(order[a:b]) for a, b in itertools.pairwise(cuts)))
     batches: list[tuple[int, ...]] = []
     buckets = math.ceil(count / BUCKET)
     for bucket in range(buckets):
@@ -52,7 +51,7 @@ def plan_epoch(lengths: Sequence[int], batch_size: float, seed: int, epoch: int,
         chosen.sort(key=lambda index: lengths[index])
         batches += _cut(chosen, lengths, quota)
     generator.shuffle(batches)
-    return Plan(tuple(batches), len(lengths))
+    return Plan(tuple(batches))
 
 
 def _cut(chosen: list[int], lengths: Sequence[int], quota: int) -> list[tuple[int, ...]]:

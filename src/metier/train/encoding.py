@@ -61,6 +61,11 @@ class Encoded:
         """What each input counts in the loss of a batch: every text alike."""
         return [1.0] * len(self.items)
 
+    @property
+    def cut_share(self) -> float:
+        """Of all tokens, how many are not read."""
+        return self.cut_tokens / max(1, self.cut_tokens + self.tokens)
+
     def loss_report(self) -> dict[str, int]:
         """The counts that the screen and the report show."""
         return {

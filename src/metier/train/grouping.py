@@ -73,6 +73,11 @@ class Grouped:
         """(E,) -> (n,) sums over the examples of each row."""
         return np.bincount(np.array(self.owner, np.int64), amounts, minlength=self.rows)
 
+    @property
+    def cut_share(self) -> float:
+        """Of all tokens, each counted for every example that it belongs to, how many are not read."""
+        return self.cut_tokens / max(1, self.cut_tokens + self.groups.alone)
+
     def loss_report(self) -> dict[str, int]:
         """The counts that the screen and the report show."""
         return {

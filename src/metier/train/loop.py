@@ -108,7 +108,7 @@ def fit(job: Job, folder: Path, console: Console) -> dict[str, Any]:
 
     After the call the module holds the best weights on validation (the last ones if there is no validation split).
     """
-    module, task, train, config = job.module, job.task, job.train, job.config
+    module, train, config = job.module, job.train, job.config
     accelerator = make_accelerator(config)
     checkpoint.seed_all(job.seed)
     optimizer = make_optimizer(module, config, job.rates)
@@ -126,16 +126,8 @@ def fit(job: Job, folder: Path, console: Console) -> dict[str, Any]:
             for batch in plan.batches[progress.position :]:
                 if progress.step >= job.total:
                     break
-                if job.joint:
-                    progress.loss_sum += joint.backward(job, model, accelerator, batch, mean_weight)
-                for part, weight in (
-                    () if job.joint else _parts(batch, train.lengths, config.max_batch_tokens, accelerator)
-                ):
-                    logits = model([train.inputs[i] for i in part])
-                    counts, targets = [train.counts[i] for i in part], [train.targets[i] for i in part]
-                    losses = task.loss(logits, counts, targets, config.label_smoothing)
-                    accelerator.backward(losses.sum() * (weight / mean_weight))
-                    progress.loss_sum += losses.sum().item()
+                backward = joint.backward if job.joint else _backward
+                progress.loss_sum += backward(job, model, accelerator, batch, mean_weight)
                 if not math.isfinite(progress.loss_sum):
                     raise UserError(
                         f"training has diverged: the loss is {progress.loss_sum} at step {progress.step + 1}",
@@ -247,6 +239,19 @@ def reuse_memory() -> None:
             libc = ctypes.CDLL(None)
             libc.mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD: below 1 GiB from the heap
             libc.mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD: do not give it back
+
+
+def _backward(job: Job, model: nn.Module, accelerator: Any, batch: Sequence[int], mean_weight: float) -> float:
+    """Add the gradient of the batch's loss, divided by `mean_weight`, to the parameters; returns this process's part
+    of the loss, not divided."""
+    train, config, total = job.train, job.config, 0.0
+    for part, weight in _parts(batch, train.lengths, config.max_batch_tokens, accelerator):
+        logits = model([train.inputs[i] for i in part])
+        counts, targets = [train.counts[i] for i in part], [train.targets[i] for i in part]
+        losses = job.task.loss(logits, counts, targets, config.label_smoothing)
+        accelerator.backward(losses.sum() * (weight / mean_weight))
+        total += losses.sum().item()
+    return total
 
 
 def _parts(batch: Sequence[int], lengths: Sequence[int], limit: int, accelerator: Any) -> list[tuple[list[int], float]]:

@@ -211,7 +211,7 @@ def _tell_losses(encoded: Encoded, encoder: Encoder, console: Console) -> None:
 
 def _stop_at_losses(encoded: Encoded, config: TrainConfig) -> None:
     """UserError where more than the recipe's share of all tokens would not be read."""
-    share = encoded.cut_tokens / max(1, encoded.cut_tokens + encoded.tokens)
+    share = encoded.cut_share
     if share > config.max_cut:
         raise UserError(
             f"{share:.0%} of all tokens of the training texts would be cut, train.max_cut allows {config.max_cut:.0%}",

@@ -138,3 +138,39 @@ def test_the_summary_counts_kinds(tmp_path: Path, plugins: None) -> None:
     assert found["documents"] >= 13
     assert found["kinds"]["phone"]["texts"] >= 13 and found["kinds"]["person"]["elsewhere"] >= 13
     assert "deidentified" not in prepared(tmp_path / "off", deidentify={"policy": "off"}).summary
+
+
+ASKED = {"question": "Who is meant?", "answers": [{"text": PATIENT, "start": 3}]}
+WRITTEN = {  # task -> metadata of a row whose text is the same for all: a planted name stands in each part of it
+    "extract": {"questions": [ASKED]},
+    "generate": {"pair": f"Where does {LISTED} live?", "answer": f"Kovacs lives in Bergen, call {PHONE}."},
+    "chat": {"messages": [{"role": PATIENT, "content": "hello"}, {"role": "assistant", "content": f"call {PHONE}"}]},
+    "embed": {"pair": f"Where is {LISTED}?", "negatives": [f"{LISTED} is not at {PHONE}"]},
+}
+
+
+@pytest.mark.parametrize("task", WRITTEN)
+def test_questions_and_answers_are_covered_too(task: str, tmp_path: Path) -> None:
+    """What is learned beside the text is de-identified as the text is, and no reason quotes a cell."""
+    people = tmp_path / "people.txt"
+    people.write_text(f"Ilona Kovacs\n{PATIENT}\n", encoding="utf-8")
+    rows = [document(n, f"姓名：{PATIENT}，电话{PHONE}，第{n}床，明日复查后再定手术时间和方案。", group=f"G{n}")
+            | {"metadata": json.dumps(WRITTEN[task], ensure_ascii=False)} for n in range(8)]  # fmt: skip
+    for n in range(8):
+        fine = {
+            "extract": {"questions": [{"question": "When?", "answers": [{"text": "明日复查", "start": 8}]}]},
+            "chat": {"messages": [{"role": "user", "content": f"and {SYLLABLES[n]}?"},
+                                  {"role": "assistant", "content": f"call {PHONE} for {SYLLABLES[n]}"}]},
+        }.get(task, WRITTEN[task])  # fmt: skip
+        rows.append(document(20 + n, f"第{n}床的病人，明日复查后再定手术时间和{SYLLABLES[n]}方案，随访电话{PHONE}。",
+                             group=f"H{n}") | {"metadata": json.dumps(fine, ensure_ascii=False)})  # fmt: skip
+    hide = {"policy": "placeholder", "names": {"dictionary": str(people)}}
+    if task == "extract":  # its answers are places in the text; a kept copy of one must not be quoted either
+        hide["places"] = {"metadata": "keep"}
+    done = run(tmp_path, rows, {"deidentify": hide, "dedup": {"near": False}}, {"name": task})
+    assert done.examples, done.screen
+    told = {name: [word for word in PLANTED if word in text] for name, text in everything(done.path).items()}
+    assert told == {name: [] for name in told}
+    assert not [word for word in PLANTED if word in done.screen]
+    if task in ("extract", "chat"):
+        assert done.rejected, "the planted rows leave with a reason, which is what must not quote them"

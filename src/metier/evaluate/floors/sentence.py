@@ -1,33 +1,29 @@
 """Floors of extraction: the sentence that is nearest to the question by its words, and "no answer" to everything.
 
 Purpose: what looking for the question's words in the text gives, without any model. The sentences of a text are
-ranked by BM25 (Robertson & Zaragoza 2009) among each other; words are those of `words.py`, and pairs of neighbouring
-characters in Chinese, where a single one says little. Where questions may have no answer, the score from which the
-sentence is given is the one that would have served best on the training split.
+ranked by BM25 among each other (train/bm25.py), cut as prepare cuts them. Where questions may have no answer, the score
+from which the sentence is given is the one that would have served best on the training split.
 Not covered: a part of a sentence; the words of the answer itself.
 """
 
 from __future__ import annotations
 
 import math
-import re
-from collections import Counter
 from collections.abc import Sequence
-from itertools import pairwise
+from functools import lru_cache
 
 import numpy as np
 
 from metier.errors import UserError
 from metier.evaluate.floors.base import FloorData, FloorPrediction
-from metier.evaluate.words import token_f1, words
+from metier.evaluate.words import token_f1
+from metier.prepare.sentences import sentences
 from metier.registry import register
+from metier.train.bm25 import Index
 from metier.train.config import TaskConfig
 from metier.train.tasks.base import Span
-from metier.train.tasks.bio import WIDE
 from metier.train.tasks.extract import GIVEN, WITHHELD
 
-K1, B = 1.2, 0.75  # the usual parameters: Robertson & Zaragoza 2009, section 3.5
-_SENTENCE = re.compile(r"[^\n。！？；.!?;]*(?:[。！？；]+|[.!?;]+(?=\s|$)|[.!?;]|\n|$)")
 LEARNED_FROM = 2000  # training questions, spread evenly, on which the least score is chosen
 
 
@@ -58,49 +54,18 @@ def no_answer(train: FloorData, test_texts: list[str], task: TaskConfig, seed: i
 
 def nearest(text: str, question: str) -> tuple[int, int, float]:
     """(start, end, score) of the best sentence, the first of equally good ones; (0, 0, 0.0) where there is none."""
-    places = sentences(text)
+    places, index = _indexed(text)
     if not places:
         return 0, 0, 0.0
-    counts = [Counter(_terms(text[start:end])) for start, end in places]
-    sizes = [counter.total() for counter in counts]
-    mean = sum(sizes) / len(sizes) or 1.0
-    asked = set(_terms(question))
-    standing = Counter(term for counter in counts for term in asked & counter.keys())
-    weight = {term: math.log(1 + (len(places) - n + 0.5) / (n + 0.5)) for term, n in standing.items()}
-    scores = [
-        sum(weight[term] * counter[term] * (K1 + 1) / (counter[term] + K1 * (1 - B + B * size / mean))
-            for term in asked & counter.keys())
-        for counter, size in zip(counts, sizes, strict=True)
-    ]  # fmt: skip
-    best = max(range(len(places)), key=lambda number: (scores[number], -number))
-    return (*places[best], scores[best])
+    scores = next(iter(index.scores([question])))[0]
+    best = int(scores.argmax())
+    return (*places[best], float(scores[best]))
 
 
-def sentences(text: str) -> list[tuple[int, int]]:
-    """Characters of each sentence, without spaces at its edges. A point within a word or a number ends none."""
-    found, at = [], 0
-    for match in _SENTENCE.finditer(text):
-        start, end = at, match.end()
-        if end < len(text) and match.group()[-1:] in ".!?;" and not text[end].isspace():
-            continue  # goes on: 3.5, example.com
-        at = end
-        words_ = text[start:end]
-        if words_.strip():
-            found.append((start + len(words_) - len(words_.lstrip()), end - len(words_) + len(words_.rstrip())))
-    return found
-
-
-def _terms(text: str) -> list[str]:
-    """Words, and pairs of neighbouring Chinese characters (a lone one stands for itself)."""
-    out, run = [], ""
-    for word in (*words(text), ""):
-        if len(word) == 1 and re.match(rf"[{WIDE}]", word):
-            run += word
-            continue
-        out += ["".join(pair) for pair in pairwise(run)] if len(run) > 1 else [run] if run else []
-        run = ""
-        out += [word] if word else []
-    return out
+@lru_cache(maxsize=8)  # the questions about one text follow each other
+def _indexed(text: str) -> tuple[list[tuple[int, int]], Index]:
+    places = sentences(text)
+    return places, Index([text[start:end] for start, end in places])
 
 
 def _least(train: FloorData, questions: Sequence[str]) -> float:

@@ -35,6 +35,11 @@ class Language:
     def __init__(self, config: TaskConfig, state: dict[str, Any]) -> None:
         self.config = config
 
+    @classmethod
+    def from_training(cls, config: TaskConfig, train: pa.Table) -> Any:
+        """Nothing is read from the training examples."""
+        return cls(config, {})
+
     def pooling(self, wanted: str) -> str:
         return "language"
 

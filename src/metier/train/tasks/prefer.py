@@ -21,7 +21,7 @@ import pyarrow as pa
 from metier.console import Console
 from metier.registry import register
 from metier.train.config import TaskConfig
-from metier.train.fitting import Fitted, Turn, fit, messages_of
+from metier.train.fitting import Fitted, Turn, answered, fit, messages_of
 from metier.train.grouping import Grouped, pairs
 from metier.train.tasks.base import Decoded, Profile
 from metier.train.tasks.language import Language
@@ -41,10 +41,6 @@ class Prefer(Language):
     def profile(config: TaskConfig) -> Profile:
         accept = ("preference_accuracy > base", "preference_accuracy > longer")
         return Profile("chosen", "preference", "preference_accuracy", ("longer",), accept, pipeline="text-generation")
-
-    @classmethod
-    def from_training(cls, config: TaskConfig, train: pa.Table) -> Prefer:
-        return cls(config, {})
 
     @property
     def reference(self) -> bool:
@@ -67,7 +63,8 @@ class Prefer(Language):
         with (console or Console(quiet=True)).progress("tokenising", len(turns), "answers") as meter:
             fitted = _alike(encoder, fit(encoder, turns, meter))
         made = [one.example for one in fitted if one.example is not None]
-        return pairs(made, cut=sum(one.lost > 0 for one in fitted), cut_tokens=sum(one.lost for one in fitted))
+        cut = sum(first.lost > 0 or second.lost > 0 for first, second in zip(fitted[::2], fitted[1::2], strict=True))
+        return pairs(made, cut=cut, cut_tokens=sum(one.lost for one in fitted))
 
     def targets(self, examples: pa.Table, encoded: Grouped) -> Sequence[Any]:
         """(2, 2) for each pair: labelled tokens of chosen and rejected, and (once known) the base's losses in nats."""
@@ -113,13 +110,13 @@ class Prefer(Language):
 
 
 def _alike(encoder: Any, fitted: list[Fitted]) -> list[Fitted]:
-    """Both answers of a pair after the same prompt: where one's conversation was shortened, the other's is too."""
+    """Both answers of a pair after the same prompt: the shorter one of the two that were fitted."""
     out = []
-    for first, second in zip(fitted[::2], fitted[1::2], strict=True):
-        head = min(first.turn.head, second.turn.head, key=len)
-        for one in (first, second):
-            if one.turn.head != head:
-                again = fit(encoder, [replace(one.turn, head=head)])[0]
-                one = replace(again, lost=one.lost + again.lost + 1)
+    for both in zip(fitted[::2], fitted[1::2], strict=True):
+        prompt = min(both, key=lambda one: sum(len(str(turn["content"])) for turn in one.turn.head))
+        for one in both:
+            if one.turn.head != prompt.turn.head:
+                again = answered(encoder, replace(one, turn=prompt.turn), one.turn.answer or "")
+                one = replace(again, size=one.size)
             out.append(one)
     return out

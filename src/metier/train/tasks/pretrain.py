@@ -34,10 +34,6 @@ class Pretrain(Language):
         accept = ("bits_per_byte < base", "bits_per_byte < ngram")
         return Profile("text", "bits", "bits_per_byte", ("ngram",), accept, pipeline="text-generation")
 
-    @classmethod
-    def from_training(cls, config: TaskConfig, train: pa.Table) -> Pretrain:
-        return cls(config, {})
-
     def encode(self, encoder: Any, examples: pa.Table, console: Any = None) -> Grouped:
         first = start_token(encoder.tokenizer)
         last = encoder.tokenizer.eos_token_id

@@ -6,6 +6,7 @@ the right answer) and written anew. Both see the same prompt: the base's chat te
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,7 @@ import pyarrow as pa
 from metier.console import Console
 from metier.errors import UserError
 from metier.train import chat
-from metier.train.config import TaskConfig
-from metier.train.fitting import Fitted, Turn, fit
+from metier.train.fitting import LEAST_SHARE, Fitted, Turn, answered, bytes_of, fit
 from metier.train.grouping import Grouped, grouped
 from metier.train.tasks.base import Decoded
 from metier.train.tasks.language import Language
@@ -32,10 +32,6 @@ class Writing(Language):
         """The recipe's system message, if there is one."""
         return ({"role": "system", "content": self.config.system},) if self.config.system else ()
 
-    @classmethod
-    def from_training(cls, config: TaskConfig, train: pa.Table) -> Any:
-        return cls(config, {})
-
     def encode(self, encoder: Any, examples: pa.Table, console: Any = None) -> Grouped:
         return self._group(encoder, self._fit(encoder, self.turns(examples, every=True), console))
 
@@ -45,26 +41,24 @@ class Writing(Language):
 
         encoder, tokenizer = model.encoder, model.encoder.tokenizer
         known = self.turns(examples, every=False)
-        asked = self._fit(encoder, [Turn(**{**vars(turn), "answer": None}) for turn in known], console)
+        reserve = min(self.config.max_new_tokens, encoder.max_length // LEAST_SHARE)
+        asked = self._fit(encoder, [replace(turn, answer=None) for turn in known], console, reserve)
         prompts = [one.prompt(tokenizer) for one in asked]
         stops = chat.stop_tokens(tokenizer)
         texts, finished = write(model, prompts, stops, self.config.max_new_tokens, console)
-        golden = [turn.answer for turn in known]
-        if any(answer is None for answer in golden) or not golden:
-            counts = self._counts(asked)
-            return Decoded(texts=texts, finished=finished), Grouped((), (), len(asked), _none(), **counts)
-        # What the right answer costs after the very prompt that the model was given.
-        measured = [Turn(**{**vars(one.turn), "answer": answer}) for one, answer in zip(asked, golden, strict=True)]
-        encoded = self._group(encoder, self._fit(encoder, measured, None))
+        told = Decoded(texts=texts, finished=finished)
+        golden = [turn.answer for turn in known if turn.answer is not None]
+        if len(golden) < len(known) or not golden:
+            return told, self._group(encoder, asked)
+        measured = [answered(encoder, one, answer) for one, answer in zip(asked, golden, strict=True)]
+        encoded = self._group(encoder, measured)
         bits = nats(model, encoded, console) / np.log(2)
-        sizes = [len((answer or "").encode()) for answer in golden]
-        counts = self._counts(asked)
-        encoded = Grouped(**{**vars(encoded), **counts})
-        return Decoded(texts=texts, finished=finished, bits=bits.tolist(), bytes=sizes), encoded
+        sizes = [bytes_of(tokenizer, one) for one in measured]
+        return replace(told, bits=bits.tolist(), bytes=sizes), encoded
 
-    def _fit(self, encoder: Any, turns: list[Turn], console: Any) -> list[Fitted]:
+    def _fit(self, encoder: Any, turns: list[Turn], console: Any, reserve: int = 0) -> list[Fitted]:
         with (console or Console(quiet=True)).progress("tokenising", len(turns), "texts") as meter:
-            return fit(encoder, turns, meter)
+            return fit(encoder, turns, meter, reserve)
 
     def _group(self, encoder: Any, fitted: list[Fitted]) -> Grouped:
         examples = [one.example for one in fitted if one.example is not None]
@@ -90,9 +84,3 @@ class Writing(Language):
             "cut_tokens": sum(one.lost for one in fitted),
             "notes": {"answers_elsewhere": elsewhere} if elsewhere else {},
         }  # fmt: skip
-
-
-def _none() -> Any:
-    from metier.train.sharing import Families
-
-    return Families((), (), 0, 0)
