@@ -27,6 +27,7 @@ UPPER = (
     "runs",
     "drafting",
     "finding",
+    "printing",
     "prediction",
     "inspection",
 )  # what stages may not know

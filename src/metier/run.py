@@ -24,7 +24,7 @@ from metier.errors import UserError, nearest
 from metier.prepare.files import digests
 from metier.recipe import Recipe
 
-VERSIONS = {"collect": 3, "prepare": 3, "train": 2, "predictions": 3, "checks": 1, "evaluate": 3, "report": 3}
+VERSIONS = {"collect": 3, "prepare": 3, "train": 2, "predictions": 3, "checks": 1, "evaluate": 3, "report": 4}
 PARENTS: dict[str, tuple[str, ...]] = {
     "collect": (),
     "prepare": ("collect",),
@@ -103,6 +103,7 @@ def check(recipe: Recipe) -> None:
     """What can be known to be wrong before anything is read: names behind doors, criteria, contradictions."""
     from metier.evaluate.criteria import check_config
     from metier.registry import names
+    from metier.report.dossier import check_provided
 
     if not recipe.collect.sources:
         raise UserError("the recipe names no documents", "collect.sources", "add at least one file, folder or glob")
@@ -119,6 +120,7 @@ def check(recipe: Recipe) -> None:
     if recipe.task.multi_label and recipe.task.name != "classify":
         raise UserError("only classify can be multi-label", "task.multi_label", "remove it")
     check_config(recipe.evaluate, recipe.task)
+    check_provided(recipe.report.provided)
 
 
 def _check_labels(recipe: Recipe, context: Context) -> None:
