@@ -13,7 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ PARENTS: dict[str, tuple[str, ...]] = {
     "prepare": ("collect",),
     "train": ("prepare",),
     "predictions": ("prepare", "train"),
-    "checks": ("prepare", "train"),
+    "checks": ("prepare", "train", "predictions"),
     "evaluate": ("prepare", "predictions", "checks"),
     "report": ("collect", "prepare", "train", "evaluate"),
 }
@@ -313,8 +313,8 @@ def _work(stage: str, recipe: Recipe, context: Context) -> Callable[[Path], dict
         from metier.evaluate.checks.run import ask_all
 
         asked = Asked(recipe.evaluate, recipe.task, recipe.train, recipe.seed, done["prepare"], done["train"], console,
-                      context.base)  # fmt: skip
-        return lambda out: ask_all(asked, out)
+                      context.base, done["predictions"])  # fmt: skip
+        return lambda out: ask_all(replace(asked, folder=out), out)
     if stage == "evaluate":
         from metier.evaluate.stage import evaluate
 
