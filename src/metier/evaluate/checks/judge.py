@@ -101,8 +101,8 @@ class Judge:
         said: list[Both] = []
         for quality in dict.fromkeys(str(row["quality"]) for row in rows):
             by_item = majority({key: value for key, value in decided.items() if key[1] == quality})
-            worth = {"tuned": 1.0, "tie": 0.5, "other": 0.0}
-            values = [worth[by_item[item]] if by_item[item] else float("nan") for item in by_item]
+            worth = {"tuned": 1.0, "tie": 0.5, "other": 0.0, None: float("nan")}
+            values = [worth[verdict] for verdict in by_item.values()]
             found = mean(values, [groups.get(item, "") for item in by_item], told.setting, 0.0, 1.0, centre=0.5)
             title = QUALITIES[quality]
             figures[f"{quality}_wins"] = Figure(
@@ -155,9 +155,9 @@ def majority(decided: Mapping[tuple[str, str, str], str | None]) -> dict[str, st
     for (_, _, item), said in decided.items():
         votes.setdefault(item, []).append(said)
     found: dict[str, str | None] = {}
-    for item, said in votes.items():
-        lead = said.count("tuned") - said.count("other")
-        found[item] = None if not any(said) else "tuned" if lead > 0 else "other" if lead < 0 else "tie"
+    for item, cast in votes.items():
+        lead = cast.count("tuned") - cast.count("other")
+        found[item] = None if not any(cast) else "tuned" if lead > 0 else "other" if lead < 0 else "tie"
     return found
 
 

@@ -44,4 +44,5 @@ def mean(values: Sequence[float] | Array, groups: Sequence[str], setting: Settin
         {"mean": lambda weights: weights @ numbers / weights.sum(1)}, unit, setting.resamples, setting.seed
     )
     limits = bootstrap_interval(drawn["mean"], point, setting.alpha, low, high)
-    return Mean(point, *(limits or (None, None)), p, len(numbers))
+    below, above = limits or (None, None)
+    return Mean(point, below, above, p, len(numbers))
