@@ -25,7 +25,7 @@ from metier.errors import UserError, nearest
 from metier.prepare.files import digests
 from metier.recipe import Recipe
 
-VERSIONS = {"collect": 3, "prepare": 3, "train": 2, "predictions": 3, "evaluate": 3, "report": 3}
+VERSIONS = {"collect": 3, "prepare": 3, "train": 2, "predictions": 4, "evaluate": 4, "report": 4}
 PARENTS: dict[str, tuple[str, ...]] = {
     "collect": (),
     "prepare": ("collect",),
@@ -116,13 +116,20 @@ def check(recipe: Recipe) -> None:
 
 
 def _check_labels(recipe: Recipe, context: Context) -> None:
-    """Criteria may name labels, which are known once the examples are: before training rather than after it."""
+    """Criteria may name labels and parts, which are known once the examples are: before training, not after it."""
+    from metier.evaluate import load, slices
     from metier.evaluate.criteria import check as check_criteria
+    from metier.evaluate.criteria import switched_on
     from metier.evaluate.floors import model_names
 
     labels = context.done["prepare"].summary["labels"]
     classes = [label for label, counts in labels.items() if counts["train"]]
-    check_criteria(recipe.evaluate.accept, recipe.task, model_names(recipe.evaluate, recipe.task), classes or None)
+    models = model_names(recipe.evaluate, recipe.task)
+    given = (recipe.evaluate.accept, recipe.task, models, classes or None, switched_on(recipe.evaluate))
+    criteria = check_criteria(*given)
+    if any(one.part for one in criteria):
+        test = load.split_rows(context.done["prepare"].path / "examples.parquet")
+        slices.check(criteria, test, context.done["collect"].path / "documents.parquet")
 
 
 def identity(stage: str, recipe: Recipe, context: Context) -> dict[str, Any]:
@@ -160,6 +167,8 @@ def identity(stage: str, recipe: Recipe, context: Context) -> dict[str, Any]:
         if stage == "predictions":  # only what changes an answer, so that a new criterion asks no model again
             keep = ("floors", "base", "corpus")
             content["config"]["evaluate"] = {k: v for k, v in content["config"]["evaluate"].items() if k in keep}
+    if stage == "evaluate" and (promised := context.done["predictions"].summary.get("criteria")):
+        content["frozen"] = promised  # what was promised before those answers were given is told with the verdict
     versions = _plugins(stage, recipe, context)
     return content | {"plugins": versions} if versions else content
 
@@ -298,8 +307,9 @@ def _work(stage: str, recipe: Recipe, context: Context) -> Callable[[Path], dict
         from metier.evaluate.stage import evaluate
 
         return lambda out: evaluate(
-            recipe.evaluate, recipe.task, recipe.seed, done["prepare"], done["predictions"], out, console
-        )
+            recipe.evaluate, recipe.task, recipe.seed, done["prepare"], done["predictions"], out, console,
+            documents=done["collect"].path / "documents.parquet",
+        )  # fmt: skip
     from metier.report.stage import report
     from metier.runs import facts
 

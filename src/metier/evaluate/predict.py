@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from metier.artifact import Artifact
 from metier.console import Console, seconds
 from metier.errors import UserError
-from metier.evaluate import probe, written
+from metier.evaluate import frozen, probe, written
 from metier.evaluate.config import EvaluateConfig
 from metier.evaluate.floors import floor_names
 from metier.evaluate.floors.base import FloorData, FloorPrediction
@@ -69,9 +69,10 @@ def predict_all(
     config: EvaluateConfig, task_config: TaskConfig, seed: int, examples: Artifact, trained: Artifact,
     train_config: TrainConfig, out: Path, console: Console, near: Path | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Write predictions.parquet, classes.json and models.json into `out`; returns seconds and counts by model."""
+    """Write criteria.json, predictions.parquet, classes.json and models.json; returns seconds and counts by model."""
     from metier.train import model
 
+    promised = frozen.freeze(config, task_config, out)  # before the test set is opened
     table = read(examples.path / "examples.parquet")
     parts = {name: table.filter(pc.equal(table["split"], name)) for name in ("train", "validation", "test")}
     if not parts["test"].num_rows:
@@ -79,7 +80,8 @@ def predict_all(
     if profile(task_config).kind == RANKING:
         from metier.evaluate.retrieval import rank_all
 
-        return rank_all(config, task_config, seed, parts, trained, train_config, out, console, near)
+        ranked = rank_all(config, task_config, seed, parts, trained, train_config, out, console, near)
+        return {**ranked, "criteria": promised}
     texts = strings(parts["test"]["text"])
     ids = strings(parts["test"]["id"])
     tuned = model.load(trained.path / "model", train_config.device)
@@ -116,7 +118,7 @@ def predict_all(
     write_json(classes, out / "classes.json")
     write_json(models, out / "models.json")
     lost = {f"test_{key}": losses[key] for key in ("windowed", "cut", "cut_tokens")}
-    return {"test": len(ids), "models": models, **lost}
+    return {"test": len(ids), "models": models, "criteria": promised, **lost}
 
 
 def floor_data(
