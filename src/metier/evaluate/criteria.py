@@ -142,7 +142,7 @@ def check_config(config: EvaluateConfig, task: TaskConfig, classes: Sequence[str
 
 def switched_on(config: EvaluateConfig) -> Checks:
     """The figures of every check that the recipe names."""
-    return {name: lookup("check", name).figures for name in getattr(config, "checks", ())}
+    return {name: lookup("check", name).figures for name in config.checks}
 
 
 def defaults(config: EvaluateConfig, task: TaskConfig) -> list[Criterion]:

@@ -18,6 +18,8 @@ import pyarrow as pa
 from metier.artifact import Artifact
 from metier.console import Console
 from metier.evaluate import cases, frozen, load, notes, slices, wording, written
+from metier.evaluate.checks.base import Told
+from metier.evaluate.checks.run import judge_all, warnings
 from metier.evaluate.classes import class_metric, confusion, per_class, reliability
 from metier.evaluate.compare import Setting, compare, difference_interval, finish
 from metier.evaluate.config import EvaluateConfig
@@ -26,7 +28,7 @@ from metier.evaluate.items import CLASSIFY, LABELLED, MULTI_LABEL, SPANS, Items
 from metier.evaluate.measure import Measured, figure_of, measure, pair_of
 from metier.evaluate.metrics import Metric, for_kind
 from metier.evaluate.resample import units
-from metier.evaluate.verdict import Evidence, Key, decide, shortfalls, with_parts
+from metier.evaluate.verdict import Evidence, Key, decide, shortfalls, with_checks, with_parts
 from metier.tables import write, write_json
 from metier.train.config import TaskConfig
 from metier.train.tasks import Profile, profile
@@ -36,7 +38,7 @@ MOST_CONFUSIONS = 200  # classes beyond which the confusion table is left out: i
 
 def evaluate(
     config: EvaluateConfig, task: TaskConfig, seed: int, examples: Artifact, predictions: Artifact, out: Path,
-    console: Console, documents: Path | None = None,
+    console: Console, checks: Artifact | None = None, documents: Path | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Judge the tuned model; writes results.json and cases.parquet into `out`, returns decision and primary figures.
 
@@ -60,16 +62,17 @@ def evaluate(
     comparisons = _comparisons(measured, setting, metrics)
     blocks = _model_blocks(measured, described, setting, metrics)
     parts = _slices(config, criteria, rows, documents, measured, setting)
+    checked = judge_all(checks, Told(config, task, seed, rows, found, known, setting))
     evidence = _evidence(blocks, comparisons, measured, criteria, setting, told)
-    evidence = with_parts(evidence, parts, criteria)
+    evidence = with_checks(with_parts(evidence, parts, criteria), checked)
     verdict = decide(criteria, evidence, source, promised)
     counts = _cases(measured, rows, task, out, primary)
     warned = [*frozen.warning(promised), *shortfalls(evidence), *notes.split(found, unit, len(known)),
-              *notes.models(found, measured.values)]  # fmt: skip
+              *notes.models(found, measured.values), *warnings(checked)]  # fmt: skip
     results = {
         "task": task.model_dump(mode="json"), "profile": {"kind": kind, "pipeline": told.pipeline},
         "primary": primary, "decided_by": {name: decided_by(primary, name) for name in blocks},
-        "models": blocks, "comparisons": comparisons, "verdict": verdict, "cases": counts,
+        "models": blocks, "comparisons": comparisons, "verdict": verdict, "cases": counts, "checks": checked,
         "slices": parts,
         "warnings": [{"text": text, "text_zh": text_zh} for text, text_zh in warned],
         "data": {"test": len(rows), "groups": unit.count if unit.clustered else _named(rows), "classes": len(known)},
