@@ -172,7 +172,7 @@ def identity(stage: str, recipe: Recipe, context: Context) -> dict[str, Any]:
                 content["config"]["train"].pop(name)
             content["config"]["base"] = {"model": base.model, "sha256": base.sha256}
         if stage == "predictions":  # only what changes an answer, so that a new criterion asks no model again
-            keep = ("floors", "base", "corpus")
+            keep = ("floors", "base", "corpus", "validation_items")
             content["config"]["evaluate"] = {k: v for k, v in content["config"]["evaluate"].items() if k in keep}
         if stage == "checks":
             keep = ("checks", *recipe.evaluate.checks)

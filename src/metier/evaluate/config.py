@@ -37,6 +37,13 @@ class EvaluateConfig(Section):
     slice_minimum: int = Field(default=30, ge=10)
     """Test examples below which a part has no figures and is not named: fewer say nothing and may point at a person.
     Source of the default: the usual bound of large-sample methods, as for all intervals here."""
+    validation_items: int = Field(default=2000, ge=0)
+    """Validation examples that the tuned model answers too, at most: on them its confidence is set right and a
+    threshold is chosen. 0: none. Source of the default: a share is then known to 2 points, in seconds."""
+    served_error: float = Field(default=0.02, gt=0, lt=1)
+    """Error that answers without a person may have at most: the threshold of confidence is chosen so."""
+    set_coverage: float = Field(default=0.9, gt=0.5, lt=1)
+    """Share of texts whose set of labels (classify) or interval (score) shall hold the truth."""
     alpha: float = Field(default=0.05, gt=0, lt=0.5)
     """Significance level of tests, after Holm's correction; intervals cover 1 - alpha."""
     power: float = Field(default=0.8, gt=0.5, lt=1)

@@ -40,6 +40,11 @@ _METRIC = re.compile(r"[A-Za-z_][\w-]*(?:\.[A-Za-z_][\w-]*)?")  # of a check: it
 _NUMBER = re.compile(r"[0-9]+\.?[0-9]*(?:[eE][-+]?[0-9]+)?|\.[0-9]+(?:[eE][-+]?[0-9]+)?")
 
 
+CALIBRATION = {
+    "ece": "lower", "aurc": "lower", "served_share": "higher", "served_error": "lower", "set_coverage": "higher",
+    "set_size": "lower",
+}  # fmt: skip
+"""Figures of calibration.py that criteria may name as `calibration.<figure>`, and which way is better."""
 Checks = Mapping[str, Mapping[str, str]]  # check -> figure -> "higher" or "lower", whichever is better
 
 
@@ -141,8 +146,8 @@ def check_config(config: EvaluateConfig, task: TaskConfig, classes: Sequence[str
 
 
 def switched_on(config: EvaluateConfig) -> Checks:
-    """The figures of every check that the recipe names."""
-    return {name: lookup("check", name).figures for name in config.checks}
+    """The figures of every check that the recipe names, and those of the calibration, which is always looked at."""
+    return {"calibration": CALIBRATION} | {name: lookup("check", name).figures for name in config.checks}
 
 
 def defaults(config: EvaluateConfig, task: TaskConfig) -> list[Criterion]:

@@ -23,7 +23,7 @@ from metier.evaluate import frozen, probe, written
 from metier.evaluate.config import EvaluateConfig
 from metier.evaluate.floors import floor_names
 from metier.evaluate.floors.base import FloorData, FloorPrediction
-from metier.evaluate.items import RANKING, WRITTEN
+from metier.evaluate.items import ANSWERS, CLASSIFY, MULTI_LABEL, RANKING, SCORE, WRITTEN
 from metier.registry import lookup
 from metier.tables import SPANS, read, write, write_json
 from metier.train import bases
@@ -49,6 +49,7 @@ PREDICTIONS = pa.schema(
         ("ranked", pa.list_(pa.int32())),  # rows of corpus.parquet, best first
     ]
 )
+CALIBRATED = (CLASSIFY, MULTI_LABEL, ANSWERS, SCORE)  # kinds whose confidence, or error, is set right on validation
 FLOOR_TITLES = {
     "majority": "most frequent label",
     "mean": "mean of the training values",
@@ -117,8 +118,23 @@ def predict_all(
     write(answers_table(answers, ids), out / "predictions.parquet")
     write_json(classes, out / "classes.json")
     write_json(models, out / "models.json")
+    if config.validation_items and profile(task_config).kind in CALIBRATED:
+        write(_validation(tuned, parts["validation"], config.validation_items, console), out / "validation.parquet")
     lost = {f"test_{key}": losses[key] for key in ("windowed", "cut", "cut_tokens")}
     return {"test": len(ids), "models": models, "criteria": promised, **lost}
+
+
+def _validation(tuned: Any, rows: pa.Table, most: int, console: Console) -> pa.Table:
+    """The tuned model's answers to validation examples; where there are more than `most`, those with the first ids,
+    which are hashes, so that it is a fair draw."""
+    asked = rows.take(pc.sort_indices(rows["id"])[:most])
+    ids = strings(asked["id"])
+    if not ids:
+        return answers_table({}, ids)
+    start = time.monotonic()
+    decoded, _ = tuned.predict(asked, console)
+    console.say(f"  tuned model: {len(ids):,} validation items in {seconds(time.monotonic() - start)}")
+    return answers_table({"tuned": probe.as_prediction(decoded)}, ids)
 
 
 def floor_data(
@@ -166,4 +182,4 @@ def answers_table(answers: dict[str, FloorPrediction], ids: list[str]) -> pa.Tab
                                                         answer.margins, answer.raw_margins), strict=True)),
             pa.array([None] * n if answer.ranked is None else answer.ranked, PREDICTIONS.field("ranked").type),
         ], schema=PREDICTIONS))  # fmt: skip
-    return pa.concat_tables(tables)
+    return pa.concat_tables(tables) if tables else PREDICTIONS.empty_table()

@@ -18,13 +18,14 @@ import pyarrow as pa
 from metier.artifact import Artifact
 from metier.console import Console
 from metier.evaluate import cases, frozen, load, notes, slices, wording, written
+from metier.evaluate.calibration import calibrate
 from metier.evaluate.checks.base import Told
 from metier.evaluate.checks.run import judge_all, warnings
 from metier.evaluate.classes import class_metric, confusion, per_class, reliability
 from metier.evaluate.compare import Setting, compare, difference_interval, finish
 from metier.evaluate.config import EvaluateConfig
 from metier.evaluate.criteria import Criterion, check, decided_by, defaults, switched_on
-from metier.evaluate.items import CLASSIFY, LABELLED, MULTI_LABEL, SPANS, Items
+from metier.evaluate.items import ANSWERS, CLASSIFY, LABELLED, MULTI_LABEL, SPANS, Items
 from metier.evaluate.measure import Measured, figure_of, measure, pair_of
 from metier.evaluate.metrics import Metric, for_kind
 from metier.evaluate.resample import units
@@ -62,18 +63,22 @@ def evaluate(
     comparisons = _comparisons(measured, setting, metrics)
     blocks = _model_blocks(measured, described, setting, metrics)
     parts = _slices(config, criteria, rows, documents, measured, setting)
+    validation = load.validation(predictions.path, examples.path / "examples.parquet", kind, known)
+    sure = calibrate(validation, found["tuned"], config, setting)
     checked = judge_all(checks, Told(config, task, seed, rows, found, known, setting))
     evidence = _evidence(blocks, comparisons, measured, criteria, setting, told)
-    evidence = with_checks(with_parts(evidence, parts, criteria), checked)
+    own = {"calibration": sure} if sure else {}
+    evidence = with_checks(with_parts(evidence, parts, criteria), {**checked, **own})
     verdict = decide(criteria, evidence, source, promised)
     counts = _cases(measured, rows, task, out, primary)
     warned = [*frozen.warning(promised), *shortfalls(evidence), *notes.split(found, unit, len(known)),
-              *notes.models(found, measured.values), *warnings(checked)]  # fmt: skip
+              *notes.repeated(_questions(rows)), *notes.unanswered(found), *notes.models(found, measured.values),
+              *warnings(checked)]  # fmt: skip
     results = {
         "task": task.model_dump(mode="json"), "profile": {"kind": kind, "pipeline": told.pipeline},
         "primary": primary, "decided_by": {name: decided_by(primary, name) for name in blocks},
         "models": blocks, "comparisons": comparisons, "verdict": verdict, "cases": counts, "checks": checked,
-        "slices": parts,
+        "slices": parts, "calibration": sure,
         "warnings": [{"text": text, "text_zh": text_zh} for text, text_zh in warned],
         "data": {"test": len(rows), "groups": unit.count if unit.clustered else _named(rows), "classes": len(known)},
         "settings": {"alpha": config.alpha, "power": config.power, "bootstrap": config.bootstrap, "seed": seed},
@@ -118,6 +123,7 @@ def _model_blocks(
             # A text may hold many spans of a type: they are counted as a group, never as so many independent draws.
             unit = replace(setting.unit, clustered=setting.unit.clustered or one.kind == SPANS)
             block["per_class"] = per_class(one, unit, setting.alpha)
+        if one.kind in (*LABELLED, ANSWERS):
             block["reliability"] = reliability(one)
         if one.kind == CLASSIFY:
             block["confusion"] = confusion(one) if len(one.classes) <= MOST_CONFUSIONS else None
@@ -187,6 +193,12 @@ def _nothing(task: TaskConfig, told: Profile, criteria: list[Criterion], source:
     write_json(results, out / "results.json")
     write(cases.CASES.empty_table(), out / "cases.parquet")
     return _summary(results)
+
+
+def _questions(rows: pa.Table) -> list[str]:
+    """What each test example asks: its text, and the short one beside it where there is one."""
+    return ["\0".join(pair) for pair in zip(*(rows.column(name).fill_null("").to_pylist() for name in ("text", "pair")),
+                                            strict=True)]  # fmt: skip
 
 
 def _named(rows: pa.Table) -> int:
