@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from metier import tables
+from metier.artifact import Artifact
 from metier.console import Console
 from metier.errors import UserError
 from metier.replay import SHOWN, find_run, replay
@@ -48,6 +49,22 @@ def test_links_into_the_store_do_as_well(copied: Path) -> None:
     found = replay(find_run("small"), Console(quiet=True))
     assert found.same and not found.differences and not found.versions
     assert set(found.files) == {"evaluate/results.json", "evaluate/cases.parquet", *SHOWN}
+
+
+def test_what_a_run_keeps_for_it(alone: Path) -> None:
+    """The promise, the validation answers, and what was judged from them."""
+    folder = alone / "small" / "artifacts"
+    promised = json.loads((folder / "predictions" / "criteria.json").read_text(encoding="utf-8"))
+    results = json.loads((alone / "small" / "results.json").read_text(encoding="utf-8"))
+    assert promised["criteria"] == ["accuracy >= 0.1"]
+    assert results["verdict"]["frozen"] == {**promised, "changed": False}
+    judged = Artifact.load(folder / "evaluate")
+    assert judged.identity["frozen"] == promised["sha256"]
+    answers = tables.read(folder / "predictions" / "validation.parquet")
+    examples = tables.read(folder / "prepare" / "examples.parquet").to_pylist()
+    wanted = sorted(row["id"] for row in examples if row["split"] == "validation")
+    assert answers["id"].to_pylist() == wanted and set(answers["model"].to_pylist()) == {"tuned"}
+    assert results["calibration"]["validation"] == len(wanted) > 0
 
 
 def test_a_changed_figure_is_named(alone: Path, metier: Metier) -> None:

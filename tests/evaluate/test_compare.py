@@ -69,7 +69,9 @@ def test_holm_known_values() -> None:
 
 def test_sign_flip_exact_and_sampled() -> None:
     sums = np.array([1.0, 2.0, 3.0, 0.0])
-    assert sign_flip(sums, 100, 0) == 2 / 8
+    assert sign_flip(sums, 100, 0) == 1 / 8  # two of eight patterns are as extreme, none more
+    assert sign_flip(np.array([1.0] * 10 + [-1.0] * 2), 100, 0) == pytest.approx(mcnemar(10, 2))
+    assert sign_flip(np.array([1.0, -1.0]), 100, 0) == 1.0
     assert sign_flip(np.zeros(5), 100, 0) == 1.0
     many = np.random.default_rng(0).normal(0.3, 1, 100)
     assert sign_flip(many, 4000, 0) == pytest.approx(stats.ttest_1samp(many, 0).pvalue, abs=0.02)

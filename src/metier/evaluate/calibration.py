@@ -23,7 +23,7 @@ from metier.errors import need
 from metier.evaluate.classes import Figure, figure, reliability
 from metier.evaluate.compare import Pair, Setting, difference_interval
 from metier.evaluate.config import EvaluateConfig
-from metier.evaluate.conformal import intervals, sets
+from metier.evaluate.conformal import ROWS, intervals, sets
 from metier.evaluate.criteria import CALIBRATION
 from metier.evaluate.intervals import MIN_ITEMS, Interval, bootstrap_interval, normal_quantile, proportions, wilson
 from metier.evaluate.items import ANSWERS, CLASSIFY, MULTI_LABEL, SCORE, Array, Items, confidence, right
@@ -87,14 +87,16 @@ def fit_temperature(items: Items) -> float | None:
 def scaled(items: Items, temperature: float) -> Items:
     """The same answers with their probabilities at another temperature."""
     assert items.probabilities is not None
-    p = np.clip(items.probabilities.astype(np.float64), SMALLEST, None)
-    if items.kind == CLASSIFY:
-        logits = np.log(p) / temperature
-        moved = np.exp(logits - logits.max(axis=1, keepdims=True))
-        moved /= moved.sum(axis=1, keepdims=True)
-    else:
-        moved = _sigmoid(_logit(p) / temperature)
-    return replace(items, probabilities=moved.astype(np.float32))
+    moved = np.empty_like(items.probabilities)
+    for start in range(0, len(items), ROWS):  # a copy of all in float64 would fill the memory
+        p = np.clip(items.probabilities[start : start + ROWS].astype(np.float64), SMALLEST, None)
+        if items.kind == CLASSIFY:
+            logits = np.log(p) / temperature
+            p = np.exp(logits - logits.max(axis=1, keepdims=True))
+            moved[start : start + ROWS] = p / p.sum(axis=1, keepdims=True)
+        else:
+            moved[start : start + ROWS] = _sigmoid(_logit(p) / temperature)
+    return replace(items, probabilities=moved)
 
 
 def sure_and_right(items: Items) -> tuple[Array, Array]:

@@ -116,23 +116,30 @@ def mcnemar(only_first: int, only_second: int) -> float:
 
 
 def sign_flip(sums: Array, resamples: int, seed: int) -> float:
-    """Two-sided p of "the sum of `sums` (units,) is 0" by flipping the sign of each; exact for few units.
+    """Two-sided mid-p of "the sum of `sums` (units,) is 0" by flipping the sign of each; exact for few units.
 
-    Sums of 0 say nothing and are left out; with no other left p is 1. Monte Carlo p counts the observed pattern too
-    (Phipson & Smyth 2010), so it is never 0.
+    Patterns whose sum equals the observed one count half, as in `mcnemar`, which this test is for sums of 1 and -1:
+    sums of rights and wrongs are often equal. Sums of 0 say nothing and are left out; with no other left p is 1. Monte
+    Carlo p counts the observed pattern whole (Phipson & Smyth 2010), so it is never 0.
     """
     sums = sums[np.abs(sums) > 1e-12]
-    if not len(sums):
+    observed = abs(float(sums.sum()))
+    if observed <= 1e-9 * float(np.abs(sums).sum()):
         return 1.0
-    observed = abs(float(sums.sum())) * (1 - 1e-9)
+
+    def extreme(signs: Array) -> float:
+        """Patterns that are more extreme, and half of those that are as extreme."""
+        found = np.abs(signs @ sums)
+        return float((found > observed * (1 - 1e-9)).sum() + (found > observed * (1 + 1e-9)).sum()) / 2
+
     if len(sums) <= EXACT_GROUPS:
         patterns = 1 - 2 * ((np.arange(2 ** len(sums))[:, None] >> np.arange(len(sums))) & 1)
-        return float((np.abs(patterns @ sums) >= observed).mean())
-    random, extreme = np.random.default_rng([seed, 3]), 0
+        return extreme(patterns) / len(patterns)
+    random, count = np.random.default_rng([seed, 3]), 0.0
     for size in chunks(len(sums), resamples):
         signs = random.integers(0, 2, size=(size, len(sums)), dtype=np.int8).astype(np.float64) * 2 - 1
-        extreme += int((np.abs(signs @ sums) >= observed).sum())
-    return (extreme + 1) / (resamples + 1)
+        count += extreme(signs)
+    return (count + 1) / (resamples + 1)
 
 
 def swap_test(metric: Metric, first: Items, second: Items, setting: Setting) -> float | None:

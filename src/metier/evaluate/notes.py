@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from metier.evaluate.intervals import MIN_GROUPS, MIN_ITEMS
 from metier.evaluate.items import (
@@ -66,15 +68,20 @@ def split(found: Mapping[str, Items], unit: Units, known: int) -> list[Both]:
     return said + (_values(one) if one.kind == SCORE else _labels(one, known))
 
 
-def repeated(texts: Sequence[str]) -> list[Both]:
-    """How many test examples repeat another one. texts: what the models were asked, by example."""
-    again = len(texts) - len({" ".join(text.casefold().split()) for text in texts})
+def repeated(rows: pa.Table) -> list[Both]:
+    """How many test examples ask what another one asks: its text, the short one beside it, two answers to choose from.
+
+    Case and white space do not matter.
+    """
+    asked = [pc.fill_null(rows.column(name), "") for name in ("text", "pair", "chosen", "rejected")]
+    joined = pc.utf8_trim_whitespace(pc.utf8_lower(pc.binary_join_element_wise(*asked, "\x1f")))
+    again = len(rows) - pc.count_distinct(pc.replace_substring_regex(joined, r"\s+", " ")).as_py()
     if not again:
         return []
     return [(
-        f"{again} of {len(texts)} test examples repeat another one; they are no further witnesses, so intervals are "
+        f"{again} of {len(rows)} test examples repeat another one; they are no further witnesses, so intervals are "
         "narrower than they should be.",
-        f"{len(texts)} 条测试样本中有 {again} 条与其他样本重复；它们不是新的证据，区间因此偏窄。",
+        f"{len(rows)} 条测试样本中有 {again} 条与其他样本重复；它们不是新的证据，区间因此偏窄。",
     )]  # fmt: skip
 
 

@@ -72,7 +72,7 @@ def evaluate(
     verdict = decide(criteria, evidence, source, promised)
     counts = _cases(measured, rows, task, out, primary)
     warned = [*frozen.warning(promised), *shortfalls(evidence), *notes.split(found, unit, len(known)),
-              *notes.repeated(_questions(rows)), *notes.unanswered(found), *notes.models(found, measured.values),
+              *notes.repeated(rows), *notes.unanswered(found), *notes.models(found, measured.values),
               *warnings(checked)]  # fmt: skip
     results = {
         "task": task.model_dump(mode="json"), "profile": {"kind": kind, "pipeline": told.pipeline},
@@ -193,12 +193,6 @@ def _nothing(task: TaskConfig, told: Profile, criteria: list[Criterion], source:
     write_json(results, out / "results.json")
     write(cases.CASES.empty_table(), out / "cases.parquet")
     return _summary(results)
-
-
-def _questions(rows: pa.Table) -> list[str]:
-    """What each test example asks: its text, and the short one beside it where there is one."""
-    return ["\0".join(pair) for pair in zip(*(rows.column(name).fill_null("").to_pylist() for name in ("text", "pair")),
-                                            strict=True)]  # fmt: skip
 
 
 def _named(rows: pa.Table) -> int:

@@ -171,7 +171,7 @@ def risk_coverage(
     points: Sequence[Sequence[float]], title: str, axes: tuple[str, str], mark: tuple[float, str] | None = None
 ) -> Markup:
     """Share answered (x) against the error among the answers (y); mark: (share answered, words) of the threshold."""
-    left, top, width, height = 56.0, 24.0, WIDTH - 68.0, 150.0
+    left, top, width, height = 56.0, 24.0, WIDTH - 80.0, 150.0
     high = max(max((y for _, y in points), default=0.0) * 1.08, 0.01)
     ys = [(t, f"{100 * t:g}%") for t in nice_ticks(0, high)]
     parts = _grid(left, top, width, height, [(t, f"{t:.0%}") for t in (0, 0.25, 0.5, 0.75, 1.0)], ys, (0, 1), (0, high))

@@ -27,10 +27,15 @@ def slices(results: Mapping[str, Any], words: Words) -> dict[str, Any] | None:
         "opponent": opponent,
         "first": rows[:FIRST],
         "rest": rows[FIRST:],
-        "looked": [words("slices.looked", column=_column(one["column"], words), shown=one["shown"], parts=one["parts"],
-                         small_examples=words.count(one["small_examples"]), unknown=words.count(one["unknown"]))
-                   for one in columns],
-    }  # fmt: skip
+        "looked": [_looked(one, words) for one in columns],
+    }
+
+
+def _looked(one: Mapping[str, Any], words: Words) -> str:
+    """What was looked at by one column, and what was not."""
+    said = [words("slices.looked", column=_column(one["column"], words), shown=one["shown"], parts=one["parts"])]
+    said += [words(f"slices.{key}", n=words.count(one[key])) for key in ("small_examples", "unknown") if one[key]]
+    return words("slices.join").join(said) + words("slices.end")
 
 
 def _row(row: Mapping[str, Any], words: Words) -> dict[str, Any]:
