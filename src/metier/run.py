@@ -24,7 +24,7 @@ from metier.errors import UserError, nearest
 from metier.prepare.files import digests
 from metier.recipe import Recipe
 
-VERSIONS = {"collect": 3, "prepare": 3, "train": 2, "predictions": 3, "checks": 1, "evaluate": 3, "report": 4}
+VERSIONS = {"collect": 3, "prepare": 3, "train": 2, "predictions": 4, "checks": 1, "evaluate": 4, "report": 4}
 PARENTS: dict[str, tuple[str, ...]] = {
     "collect": (),
     "prepare": ("collect",),
@@ -124,13 +124,20 @@ def check(recipe: Recipe) -> None:
 
 
 def _check_labels(recipe: Recipe, context: Context) -> None:
-    """Criteria may name labels, which are known once the examples are: before training rather than after it."""
+    """Criteria may name labels and parts, which are known once the examples are: before training, not after it."""
+    from metier.evaluate import load, slices
     from metier.evaluate.criteria import check as check_criteria
+    from metier.evaluate.criteria import switched_on
     from metier.evaluate.floors import model_names
 
     labels = context.done["prepare"].summary["labels"]
     classes = [label for label, counts in labels.items() if counts["train"]]
-    check_criteria(recipe.evaluate.accept, recipe.task, model_names(recipe.evaluate, recipe.task), classes or None)
+    models = model_names(recipe.evaluate, recipe.task)
+    given = (recipe.evaluate.accept, recipe.task, models, classes or None, switched_on(recipe.evaluate))
+    criteria = check_criteria(*given)
+    if any(one.part for one in criteria):
+        test = load.split_rows(context.done["prepare"].path / "examples.parquet")
+        slices.check(criteria, test, context.done["collect"].path / "documents.parquet")
 
 
 def identity(stage: str, recipe: Recipe, context: Context) -> dict[str, Any]:
@@ -167,11 +174,13 @@ def identity(stage: str, recipe: Recipe, context: Context) -> dict[str, Any]:
                 content["config"]["train"].pop(name)
             content["config"]["base"] = {"model": base.model, "sha256": base.sha256}
         if stage == "predictions":  # only what changes an answer, so that a new criterion asks no model again
-            keep: tuple[str, ...] = ("floors", "base", "corpus")
+            keep: tuple[str, ...] = ("floors", "base", "corpus", "validation_items")
             content["config"]["evaluate"] = {k: v for k, v in content["config"]["evaluate"].items() if k in keep}
         if stage == "checks":
             keep = ("checks", *recipe.evaluate.checks)
             content["config"]["evaluate"] = {k: v for k, v in content["config"]["evaluate"].items() if k in keep}
+    if stage == "evaluate" and (promised := context.done["predictions"].summary.get("criteria")):
+        content["frozen"] = promised  # what was promised before those answers were given is told with the verdict
     versions = _plugins(stage, recipe, context)
     return content | {"plugins": versions} if versions else content
 
@@ -320,7 +329,7 @@ def _work(stage: str, recipe: Recipe, context: Context) -> Callable[[Path], dict
 
         return lambda out: evaluate(
             recipe.evaluate, recipe.task, recipe.seed, done["prepare"], done["predictions"], out, console,
-            done.get("checks"),
+            done.get("checks"), done["collect"].path / "documents.parquet",
         )  # fmt: skip
     from metier.report.stage import report
     from metier.runs import facts

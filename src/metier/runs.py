@@ -24,8 +24,11 @@ if TYPE_CHECKING:
     from metier.run import Context
 
 
-def facts(recipe: Recipe, context: Context) -> dict[str, Any]:
-    """Everything the report is made from, as plain values."""
+def facts(recipe: Recipe, context: Context, earlier: list[list[str]] | None = None) -> dict[str, Any]:
+    """Everything the report is made from, as plain values.
+
+    earlier: criteria under which the same answers were judged before; without it the store is asked.
+    """
     from metier.run import earlier_criteria
 
     done = context.done
@@ -43,7 +46,8 @@ def facts(recipe: Recipe, context: Context) -> dict[str, Any]:
         "train": done["train"].summary, "predictions": done["predictions"].summary, "results": results,
         "cases": shown, "rejected": rejected,
         "conflicts": read(done["prepare"].path / "conflicts.parquet").to_pylist(),
-        "earlier_criteria": earlier_criteria(context), "environment": done["train"].environment,
+        "earlier_criteria": earlier_criteria(context) if earlier is None else earlier,
+        "environment": done["train"].environment,
         "command": f"metier run runs/{recipe.name}/recipe.yaml",
         "seconds": {stage: artifact.seconds for stage, artifact in done.items()},
         "lineage": _lineage(context, rejected), "model_files": _weights(done["train"].path / "model"),
