@@ -30,7 +30,7 @@ PARENTS: dict[str, tuple[str, ...]] = {
     "prepare": ("collect",),
     "train": ("prepare",),
     "predictions": ("prepare", "train"),
-    "checks": ("prepare", "train"),
+    "checks": ("collect", "prepare", "train"),
     "evaluate": ("prepare", "predictions", "checks"),
     "report": ("collect", "prepare", "train", "evaluate"),
 }
@@ -311,7 +311,7 @@ def _work(stage: str, recipe: Recipe, context: Context) -> Callable[[Path], dict
         from metier.evaluate.checks.run import ask_all
 
         asked = Asked(recipe.evaluate, recipe.task, recipe.train, recipe.seed, done["prepare"], done["train"], console,
-                      context.base)  # fmt: skip
+                      context.base, done["collect"])  # fmt: skip
         return lambda out: ask_all(asked, out)
     if stage == "evaluate":
         from metier.evaluate.stage import evaluate

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from metier.config import Section
-from metier.evaluate.config_behaviour import RobustnessConfig
+from metier.evaluate.config_behaviour import BiasConfig, RobustnessConfig
 
 
 class EvaluateConfig(Section):
@@ -27,6 +27,7 @@ class EvaluateConfig(Section):
     """What the models are asked beyond the test set (names behind the door `check`). Each stores what was said and
     gives figures."""
     robustness: RobustnessConfig = RobustnessConfig()
+    bias: BiasConfig = BiasConfig()
     accept: tuple[str, ...] = ()
     """Acceptance criteria, written before the run: `accuracy >= 0.9`, `accuracy > tfidf + 0.01`,
     `recall[fraud] >= 0.8`, `macro_f1 >= base - 0.02`, `mae <= 0.2`. Every one must be met. Empty: the tuned model must

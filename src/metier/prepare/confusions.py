@@ -116,6 +116,7 @@ def _han() -> dict[str, str]:
     return han_table("looks", "sounds")
 
 
+@cache
 def han_table(*kinds: str) -> dict[str, str]:
     """Han character -> those that it is taken for; kinds: `looks` (recognition), `sounds` (typing). No numerals."""
     found: dict[str, set[str]] = {}

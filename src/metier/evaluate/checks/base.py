@@ -43,6 +43,7 @@ class Asked:
     trained: Artifact
     console: Console
     near: Path | None = None  # a base named by a relative path starts here
+    documents: Artifact | None = None  # what was read, with every column that the examples do not keep
 
     @cached_property
     def parts(self) -> dict[str, pa.Table]:

@@ -104,22 +104,30 @@ class Answered:
         return len(self.row)
 
 
-def answered(stored: Mapping[str, pa.Table], told: Told, model: str) -> dict[str, Answered]:
-    """By change; empty where the model was not asked."""
+def together(stored: Mapping[str, pa.Table], told: Told, model: str) -> Answered | None:
+    """All changed rows; None where there are none, or the model was not asked."""
     if "answers" not in stored or model not in told.models:
-        return {}
+        return None
     rows, answers = stored["rows"], stored["answers"].filter(pc.equal(stored["answers"]["model"], model))
     if not answers.num_rows:
-        return {}
-    after = _items(answers, rows, told, model)
+        return None
     place = rows["row"].to_numpy()
-    both = load.same_classes({"before": take(told.models[model], place), "after": after})
-    names = np.array(rows["change"].to_pylist())
+    both = {"before": take(told.models[model], place), "after": _items(answers, rows, told, model)}
+    both = load.same_classes(both)
+    return Answered(place, both["before"], both["after"], rows)
+
+
+def answered(stored: Mapping[str, pa.Table], told: Told, model: str) -> dict[str, Answered]:
+    """As `together`, by change; empty where there is nothing."""
+    every = together(stored, told, model)
+    if every is None:
+        return {}
+    names = np.array(every.rows["change"].to_pylist())
     found = {}
     for change in dict.fromkeys(names.tolist()):
         some = np.flatnonzero(names == change)
         found[change] = Answered(
-            place[some], take(both["before"], some), take(both["after"], some), rows.take(pa.array(some))
+            every.row[some], take(every.before, some), take(every.after, some), every.rows.take(pa.array(some))
         )
     return found
 
