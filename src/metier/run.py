@@ -30,7 +30,7 @@ PARENTS: dict[str, tuple[str, ...]] = {
     "prepare": ("collect",),
     "train": ("prepare",),
     "predictions": ("prepare", "train"),
-    "checks": ("prepare", "train", "predictions"),
+    "checks": ("collect", "prepare", "train", "predictions"),
     "evaluate": ("prepare", "predictions", "checks"),
     "report": ("collect", "prepare", "train", "evaluate"),
 }
@@ -322,7 +322,7 @@ def _work(stage: str, recipe: Recipe, context: Context) -> Callable[[Path], dict
         from metier.evaluate.checks.run import ask_all
 
         asked = Asked(recipe.evaluate, recipe.task, recipe.train, recipe.seed, done["prepare"], done["train"], console,
-                      context.base, done["predictions"])  # fmt: skip
+                      context.base, done["predictions"], documents=done["collect"])  # fmt: skip
         return lambda out: ask_all(replace(asked, folder=out), out)
     if stage == "evaluate":
         from metier.evaluate.stage import evaluate
