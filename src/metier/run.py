@@ -164,6 +164,8 @@ def identity(stage: str, recipe: Recipe, context: Context) -> dict[str, Any]:
             for name in ("base_model", "revision"):  # how it was found does not matter, its bytes do
                 content["config"]["train"].pop(name)
             content["config"]["base"] = {"model": base.model, "sha256": base.sha256}
+            if any(recipe.evaluate.planted):
+                content["config"]["canaries"] = list(recipe.evaluate.planted)
         if stage == "predictions":  # only what changes an answer, so that a new criterion asks no model again
             keep = ("floors", "base", "corpus")
             content["config"]["evaluate"] = {k: v for k, v in content["config"]["evaluate"].items() if k in keep}
@@ -297,8 +299,9 @@ def _work(stage: str, recipe: Recipe, context: Context) -> Callable[[Path], dict
         from metier.train.stage import train
 
         return lambda out: train(
-            recipe.train, recipe.task, recipe.seed, done["prepare"], out, console, near=context.base
-        )
+            recipe.train, recipe.task, recipe.seed, done["prepare"], out, console, near=context.base,
+            planted=recipe.evaluate.planted,
+        )  # fmt: skip
     if stage == "predictions":
         from metier.evaluate.predict import predict_all
 

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from metier.config import Section
+from metier.evaluate.config_evidence import ContaminationConfig, ExplanationConfig, PrivacyConfig
 
 
 class EvaluateConfig(Section):
@@ -37,3 +38,13 @@ class EvaluateConfig(Section):
     """Bootstrap resamples."""
     listed_cases: int = Field(default=50, ge=0)
     """Broken and mended cases shown in the report; all are kept in cases.parquet."""
+    privacy: PrivacyConfig = PrivacyConfig()
+    contamination: ContaminationConfig = ContaminationConfig()
+    explanation: ExplanationConfig = ExplanationConfig()
+
+    @property
+    def planted(self) -> tuple[int, int, int]:
+        """Canaries that training plants, how often each, and among how many secrets: all 0 without the check."""
+        if "privacy" not in self.checks or not self.privacy.canaries:
+            return 0, 0, 0
+        return self.privacy.canaries, self.privacy.canary_repeats, self.privacy.candidates

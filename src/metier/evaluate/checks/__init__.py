@@ -9,6 +9,6 @@ Not covered: the test set itself (../stage.py).
 from metier.evaluate.checks.base import Asked, Check, Figure, Findings, Table, Told
 
 # Modules of the built-in checks; importing one registers it.
-BUILTINS: tuple[str, ...] = ()
+BUILTINS: tuple[str, ...] = ("metier.evaluate.checks.privacy",)
 
 __all__ = ["BUILTINS", "Asked", "Check", "Figure", "Findings", "Table", "Told"]
