@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,20 +34,23 @@ def writer(folder: Path, task: TaskConfig, template: str = "") -> tuple[Any, Pat
 
 
 def learn(model: Any, rows: pa.Table, steps: int, rate: float = 0.01) -> Any:
-    """Full batches of the rows, as often as `steps`; returns the model."""
+    """Full batches of the rows, as often as `steps`, through the model's own forward; returns the model."""
     import torch
 
-    network = model.module
-    families = model.task.encode(model.encoder, rows).items
-    optimizer = torch.optim.AdamW(network.parameters(), lr=rate)
-    network.train()
-    for _ in range(steps):
-        optimizer.zero_grad()
-        loss = network(families).sum() / sum(one.labelled for family in families for one in family)
-        loss.backward()
-        optimizer.step()
-    network.eval()
-    return replace(model)
+    made = [one for family in model.task.encode(model.encoder, rows).items for one in family]
+    ids = torch.full((len(made), max(map(len, made))), model.module.pad)
+    labels = torch.full_like(ids, -100)
+    for row, one in enumerate(made):
+        ids[row, : len(one)] = torch.from_numpy(one.ids)
+        learned = torch.from_numpy(one.weights) > 0
+        labels[row, : len(one)][learned] = ids[row, : len(one)][learned]
+    optimizer = torch.optim.AdamW(model.module.parameters(), lr=rate)
+    with model.module.writing() as plain:
+        for _ in range(steps):
+            optimizer.zero_grad()
+            plain(input_ids=ids, attention_mask=(ids != model.module.pad).long(), labels=labels).loss.backward()
+            optimizer.step()
+    return model
 
 
 def examples(folder: Path, rows: list[dict[str, Any]]) -> Artifact:

@@ -9,6 +9,9 @@ Not covered: the test set itself (../stage.py).
 from metier.evaluate.checks.base import Asked, Check, Figure, Findings, Table, Told
 
 # Modules of the built-in checks; importing one registers it.
-BUILTINS: tuple[str, ...] = ("metier.evaluate.checks.privacy",)
+BUILTINS: tuple[str, ...] = (
+    "metier.evaluate.checks.privacy",
+    "metier.evaluate.checks.contamination",
+)
 
 __all__ = ["BUILTINS", "Asked", "Check", "Figure", "Findings", "Table", "Told"]
