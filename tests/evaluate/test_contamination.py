@@ -84,8 +84,8 @@ def test_a_base_that_has_read_the_file_is_flagged_and_a_fresh_one_is_not(tmp_pat
 
 def test_the_order_test_is_right_as_often_as_it_says() -> None:
     draw = np.random.default_rng(0)
-    p = [row_order.order_p(draw.standard_t(5, 20)) for _ in range(1000)]
-    assert kstest(p, "uniform").statistic < 0.05 and row_order.order_p(np.zeros(9)) == 1.0
+    p = [row_order.order_p(draw.standard_t(5, 20)) for _ in range(400)]
+    assert kstest(p, "uniform").statistic < 0.07 and row_order.order_p(np.zeros(9)) == 1.0
 
 
 @pytest.mark.parametrize(("kind", "change"), [

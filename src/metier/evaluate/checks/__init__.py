@@ -12,6 +12,7 @@ from metier.evaluate.checks.base import Asked, Check, Figure, Findings, Table, T
 BUILTINS: tuple[str, ...] = (
     "metier.evaluate.checks.privacy",
     "metier.evaluate.checks.contamination",
+    "metier.evaluate.checks.explanation",
 )
 
 __all__ = ["BUILTINS", "Asked", "Check", "Figure", "Findings", "Table", "Told"]
