@@ -118,6 +118,9 @@ def check(recipe: Recipe) -> None:
             raise UserError(f"there is no {kind} called '{value}'", key, nearest(value, names(kind)))
     if recipe.task.multi_label and recipe.task.name != "classify":
         raise UserError("only classify can be multi-label", "task.multi_label", "remove it")
+    if recipe.evaluate.privacy.canaries and "privacy" not in recipe.evaluate.checks:
+        raise UserError("canaries are planted for the check `privacy`, and the recipe does not ask for it",
+                        "evaluate.privacy.canaries", "add privacy to evaluate.checks, or set it to 0")  # fmt: skip
     check_config(recipe.evaluate, recipe.task)
 
 

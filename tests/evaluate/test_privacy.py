@@ -200,5 +200,5 @@ def test_planting_is_part_of_what_training_is(copied: Path, metier: Any) -> None
     context.done["prepare"] = context.store.all("prepare")[0]
     plain = load(Path("recipe.yaml"))
     assert "canaries" not in identity("train", plain, context)["config"]
-    unused = metier("why", "recipe.yaml", "evaluate.privacy.canaries=3")  # without the check nothing is planted
-    assert "train: reuse" in unused.text
+    unused = metier("why", "recipe.yaml", "evaluate.privacy.canaries=3")  # without the check they would be for nothing
+    assert unused.code == 2 and "add privacy to evaluate.checks" in unused.err
