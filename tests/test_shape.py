@@ -30,6 +30,7 @@ UPPER = (
     "finding",
     "printing",
     "prediction",
+    "explaining",
     "inspection",
 )  # what stages may not know
 STAGES = ("collect", "prepare", "train", "evaluate")
@@ -168,7 +169,8 @@ PUBLIC = {
     "finding": {"find_recipe", "shipped_names"},
     "runs": {"all_runs", "check_view", "facts", "write_view"},
     "drafting": {"Draft", "FEW", "TABLES", "draft", "render", "write_recipe"},
-    "prediction": {"SUFFIXES", "collect_texts", "find_model", "predict_to"},
+    "prediction": {"SUFFIXES", "collect_texts", "find_model", "predict_to", "repaired"},
+    "explaining": {"LISTED", "SHOWN", "WORDS", "explain_to"},
 }  # fmt: skip
 
 

@@ -119,6 +119,9 @@ def check(recipe: Recipe) -> None:
             raise UserError(f"there is no {kind} called '{value}'", key, nearest(value, names(kind)))
     if recipe.task.multi_label and recipe.task.name != "classify":
         raise UserError("only classify can be multi-label", "task.multi_label", "remove it")
+    if recipe.evaluate.privacy.canaries and "privacy" not in recipe.evaluate.checks:
+        raise UserError("canaries are planted for the check `privacy`, and the recipe does not ask for it",
+                        "evaluate.privacy.canaries", "add privacy to evaluate.checks, or set it to 0")  # fmt: skip
     check_config(recipe.evaluate, recipe.task)
     check_provided(recipe.report.provided)
 
@@ -173,6 +176,8 @@ def identity(stage: str, recipe: Recipe, context: Context) -> dict[str, Any]:
             for name in ("base_model", "revision"):  # how it was found does not matter, its bytes do
                 content["config"]["train"].pop(name)
             content["config"]["base"] = {"model": base.model, "sha256": base.sha256}
+            if any(recipe.evaluate.planted):
+                content["config"]["canaries"] = list(recipe.evaluate.planted)
         if stage == "predictions":  # only what changes an answer, so that a new criterion asks no model again
             keep: tuple[str, ...] = ("floors", "base", "corpus", "validation_items")
             content["config"]["evaluate"] = {k: v for k, v in content["config"]["evaluate"].items() if k in keep}
@@ -308,8 +313,9 @@ def _work(stage: str, recipe: Recipe, context: Context) -> Callable[[Path], dict
         from metier.train.stage import train
 
         return lambda out: train(
-            recipe.train, recipe.task, recipe.seed, done["prepare"], out, console, near=context.base
-        )
+            recipe.train, recipe.task, recipe.seed, done["prepare"], out, console, near=context.base,
+            planted=recipe.evaluate.planted,
+        )  # fmt: skip
     if stage == "predictions":
         from metier.evaluate.predict import predict_all
 

@@ -14,6 +14,7 @@ import typer
 from metier.cli import (
     bases,
     deidentify,
+    explain,
     inspect,
     new,
     pdf,
@@ -39,8 +40,8 @@ app = typer.Typer(
     help="Turn a general language model into an industry's own, and prove whether that helped.",
 )
 ADDERS = (
-    run.add, new.add, inspect.add, show.add, why.add, schema.add, stages.add, deidentify.add, predict.add, runs.add,
-    bases.add, pdf.add, verdict.add, replay.add, power.add,
+    run.add, new.add, inspect.add, show.add, why.add, schema.add, stages.add, deidentify.add, predict.add, explain.add,
+    runs.add, bases.add, pdf.add, verdict.add, replay.add, power.add,
 )  # fmt: skip
 for add in ADDERS:
     add(app)

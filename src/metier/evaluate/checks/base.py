@@ -148,7 +148,8 @@ class Figure:
 @dataclass(frozen=True)
 class Table:
     """Rows of cells for the report. A cell is a string, a number, a Figure, a pair (English, Chinese), None for "no
-    data", or `quote(text)` for a text of the data, which the report hides where it must show none."""
+    data", or `quote(text)` or `marked(text, ...)` for a text of the data, which the report hides where it must show
+    none."""
 
     title: Both
     heads: Sequence[Both]
@@ -187,6 +188,30 @@ class Check(Protocol):
     def judge(self, stored: Mapping[str, pa.Table], told: Told) -> Findings:
         """Figures and sentences, from what is stored alone."""
         ...
+
+
+LEVELS = 3  # strengths of a mark that a reader can tell apart
+
+
+def marked(text: str, weights: Sequence[tuple[int, int, float]]) -> dict[str, Any]:
+    """A cell that holds a text of the data with words marked by weight: characters start to end (exclusive), in order.
+
+    A piece has a level from -3 (against) to 3 (for), in thirds of the largest weight; less than a sixth of it is 0.
+    """
+    most = max((abs(weight) for _, _, weight in weights), default=0.0) or 1.0
+    pieces: list[dict[str, Any]] = []
+    at = 0
+    for start, end, weight in weights:
+        level = round(LEVELS * weight / most)
+        for words, strength in ((text[at:start], 0), (text[start:end], level)):
+            if words and pieces and pieces[-1]["level"] == strength:
+                pieces[-1]["text"] += words
+            elif words:
+                pieces.append({"text": words, "level": strength})
+        at = end
+    if at < len(text):
+        pieces.append({"text": text[at:], "level": 0})
+    return {"marked": pieces}
 
 
 def quote(text: str) -> dict[str, str]:
