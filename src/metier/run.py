@@ -98,6 +98,7 @@ def check(recipe: Recipe) -> None:
     """What can be known to be wrong before anything is read: names behind doors, criteria, contradictions."""
     from metier.evaluate.criteria import check_config
     from metier.registry import names
+    from metier.train.pairs import check as check_pair
 
     if not recipe.collect.sources:
         raise UserError("the recipe names no documents", "collect.sources", "add at least one file, folder or glob")
@@ -112,6 +113,7 @@ def check(recipe: Recipe) -> None:
             raise UserError(f"there is no {kind} called '{value}'", key, nearest(value, names(kind)))
     if recipe.task.multi_label and recipe.task.name != "classify":
         raise UserError("only classify can be multi-label", "task.multi_label", "remove it")
+    check_pair(recipe.task.name, recipe.train)
     check_config(recipe.evaluate, recipe.task)
 
 

@@ -114,6 +114,10 @@ class TrainConfig(Section):
     method: str = "full"
     """Name behind the door `method`: full, lora or frozen."""
     lora: LoraConfig = LoraConfig()
+    save: Literal["adapter", "merged"] = "adapter"
+    """lora: what becomes the model. `adapter`: the adapter, a few megabytes that need the base; `merged`: a whole
+    model, which any program loads that knows the base's kind; the adapter is kept beside it. `metier merge` does the
+    same later."""
     pooling: Literal["auto", "own", "mean"] = "auto"
     """How token states become one: `own` is the head of the model's own classification class (first or last token);
     `mean` averages all tokens under a linear head; `auto` takes `mean` for bases that were trained so (sentence

@@ -21,7 +21,7 @@ from metier.console import Console, seconds
 from metier.errors import UserError
 from metier.registry import lookup
 from metier.tables import read, write_json
-from metier.train import bases
+from metier.train import bases, pairs
 from metier.train.chat import stop_tokens
 from metier.train.config import TaskConfig, TrainConfig
 from metier.train.encoding import Encoded, Encoder, limit
@@ -51,6 +51,7 @@ def train(
     near: Path | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Write model/ and history.json into `out`; returns the figures of the run. Resumes from out/state."""
+    pairs.check(task_config.name, config)
     choose_waiting()
     from metier.train import loop, model
     from metier.train.network import Shape, load, load_tokenizer, pooling_of
@@ -99,22 +100,22 @@ def train(
         with accelerator.autocast():
             logits = loop.predict(module, held.inputs, held.lengths, held.counts, config.max_batch_tokens)
         task.settle(logits, held.counts, held.targets)
-    module.to("cpu")
     facts = {
         "task": task_config.model_dump(mode="json"), "task_state": task.state(), "method": config.method,
         "base": base.describe(), "base_path": "" if base.name in bases.INSTALLED else str(base.path.absolute()),
-        "needs_base": config.method != "full",
+        "needs_base": getattr(method, "needs_base", True),
         "encoding": encoding, "shape": vars(shape) | {"dropout": config.dropout}, "limit": config.max_batch_tokens,
         "bf16": loop.use_bf16(config), "seed": seed,
         "normalize": examples.identity.get("config", {}).get("prepare", {}).get("normalize", {}),
     }  # fmt: skip
-    model.save(out / "model", module, method, tokenizer, facts)
+    sizes = {"parameters": _count(network), "trainable": _count(module, trainable=True)}
+    sizes |= _save(model.TunedModel(module, task, method, encoder, config.max_batch_tokens, loop.use_bf16(config)),
+                   facts, config, parts["train" if held is None else "validation"], out, console)  # fmt: skip
     write_json(figures["history"], out / "history.json")
     shutil.rmtree(out / "state", ignore_errors=True)
     losses = encoded["train"].loss_report()
     summary = {
-        **figures, "preparation_seconds": preparation, "parameters": _count(network),
-        "trainable": _count(module, trainable=True),
+        **figures, "preparation_seconds": preparation, **sizes,
         "base": base.describe() | {"license": base.license}, "method": config.method, "pooling": shape.pooling,
         "flat": network.flat, "peak_memory_mb": peak_memory_mb(), "monitor": task.monitor_name,
         "examples": {name: part.num_rows for name, part in parts.items()}, "max_length": encoding["max_length"],
@@ -187,6 +188,23 @@ def _splits(
             targets = task.with_reference(targets, found)
         splits[name] = Split(inputs, lengths, counts, targets, encoded[name].sizes(), encoded[name].weights())
     return splits
+
+
+def _save(
+    tuned: Any, facts: dict[str, Any], config: TrainConfig, asked: pa.Table, out: Path, console: Console
+) -> dict[str, Any]:
+    """Write the model, merged if the recipe says so; then the adapter lies beside it. Returns what is to be told."""
+    from metier.train import merging, model
+
+    tokenizer = tuned.encoder.tokenizer
+    if config.save == "adapter" or merging.whole(tuned.method):
+        tuned.module.to("cpu")
+        model.save(out / "model", tuned.module, tuned.method, tokenizer, facts)
+        return {}
+    adapter = out / "adapter"
+    model.save(adapter, tuned.module, tuned.method, tokenizer, facts)
+    tuned.module.eval()
+    return {"merged": merging.merge(tuned, adapter, out / "model", asked.slice(0, merging.ASKED), console)}
 
 
 def _saving(encoded: Any) -> str:
