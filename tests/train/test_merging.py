@@ -93,16 +93,18 @@ def adapter(
     return loaded
 
 
-EVERY_KIND = (("classify", "bert"), ("tag", "roberta"), ("generate", "llama"))
-ONE_KIND = (("mean", "bert"), ("extract", "bert"), ("classify", "gpt2"), ("generate", "t5"), ("generate", "bart"))
+SLOW = pytest.mark.slow
+CHANGED = (("classify", "bert", "lora"), ("classify", "bert", "dora"), ("classify", "bert", "rslora"),
+           ("tag", "roberta", "dora"), ("mean", "bert", "lora"), ("generate", "llama", "lora"),
+           ("generate", "llama", "dora"), ("generate", "llama", "rslora"), ("generate", "t5", "lora"))  # fmt: skip
+LATER = [(case, family, kind) for case, family in (("tag", "roberta"), ("extract", "bert"), ("mean", "bert"),
+         ("classify", "gpt2"), ("generate", "t5"), ("generate", "bart")) for kind in KINDS]  # fmt: skip
 
 
-@pytest.mark.parametrize(("case", "family", "kind"), [
-    *((case, family, kind) for case, family in EVERY_KIND for kind in KINDS),
-    *((case, family, "dora") for case, family in ONE_KIND),
-    *(pytest.param(case, family, kind, marks=pytest.mark.slow) for case, family in ONE_KIND
-      for kind in ("lora", "rslora")),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("case", "family", "kind"),
+    [*CHANGED, *(pytest.param(*one, marks=SLOW) for one in LATER if one not in CHANGED)],
+)
 def test_merged_and_loaded_again_it_answers_as_the_adapter(case, family, kind, base, writer, tmp_path):
     source = (writer if case == "generate" else base)(family)
     tuned = adapter(source, case, tmp_path / "adapter", lora=KINDS[kind])
@@ -117,7 +119,7 @@ def test_merged_and_loaded_again_it_answers_as_the_adapter(case, family, kind, b
     assert not list((tmp_path / "whole").glob("adapter*"))
 
 
-@pytest.mark.parametrize("case", ["score", "relate", "embed", "prefer"])
+@pytest.mark.parametrize("case", ["embed", "prefer", *(pytest.param(name, marks=SLOW) for name in ("score", "relate"))])
 def test_so_does_every_other_task(case, base, writer, tmp_path):
     tuned = adapter((writer("llama") if case == "prefer" else base("bert")), case, tmp_path / "adapter")
     told = merging.merge(tuned, tmp_path / "adapter", tmp_path / "whole", merging.drawn(tuned), QUIET)
@@ -135,7 +137,9 @@ def test_what_was_learned_is_in_the_merged_weights(base, tmp_path):
     assert np.abs(merging.answers(model.load(tmp_path / "whole", "cpu"), examples) - without).max() > 0.1
 
 
-@pytest.mark.parametrize(("case", "family"), [("classify", "bert"), ("tag", "distilbert"), ("extract", "electra")])
+@pytest.mark.parametrize(("case", "family"), [
+    ("classify", "bert"), ("extract", "electra"), pytest.param("tag", "distilbert", marks=SLOW),
+])  # fmt: skip
 def test_plain_transformers_and_plain_peft_answer_alike(case, family, base, tmp_path):
     tuned = adapter(base(family), case, tmp_path / "adapter", lora={"dora": True})
     ids = torch.tensor([[2, 5, 9, 11, 6, 3]])
@@ -161,7 +165,8 @@ def logits(output: Any) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(("family", "loader"), [
-    ("llama", "AutoModelForCausalLM"), ("gpt2", "AutoModelForCausalLM"), ("t5", "AutoModelForSeq2SeqLM"),
+    ("llama", "AutoModelForCausalLM"), ("t5", "AutoModelForSeq2SeqLM"),
+    pytest.param("gpt2", "AutoModelForCausalLM", marks=SLOW),
 ])  # fmt: skip
 def test_a_writer_keeps_its_template_and_stops(family, loader, writer, tmp_path):
     tuned = adapter(writer(family), "generate", tmp_path / "adapter")

@@ -83,7 +83,8 @@ def merge(model: TunedModel, source: Path, out: Path, examples: pa.Table, consol
             f"than {limit:.0e}", str(source),
             "keep the adapter, and report this: the base and the settings of train.lora help to find the cause",
         )  # fmt: skip
-    console.say(f"  merged: {told['asked']:,} outputs differ by at most {told['difference']:.1e} "
+    into = f", into {told['into']}" if "into" in told else ""
+    console.say(f"  merged{into}: {told['asked']:,} outputs differ by at most {told['difference']:.1e} "
                 f"from the adapter's (allowed: {limit:.0e})")  # fmt: skip
     return told
 

@@ -67,7 +67,7 @@ def train(
     if pooling == "vector":
         pooling = vector_pooling(base, task_config.embed.pooling)
     shape = Shape(task.outputs, task.problem_type, pooling, config.dropout, task.rows)
-    network: Any = load(base, shape, seed, task.label_maps())
+    network: Any = load(base, shape, seed, task.label_maps(), **getattr(method, "loading", lambda config: {})(config))
     tokenizer = load_tokenizer(base)
     encoding: dict[str, Any] = {
         "max_length": limit(network.config, tokenizer, config.max_length, task.longest),
@@ -214,7 +214,9 @@ def _saving(encoded: Any) -> str:
 
 
 def _count(module: Any, trainable: bool = False) -> int:
-    return sum(p.numel() for p in module.parameters() if p.requires_grad or not trainable)
+    from metier.train.quantization import size
+
+    return sum(size(p) for p in module.parameters() if p.requires_grad or not trainable)
 
 
 def _tell_losses(encoded: Encoded, encoder: Encoder, console: Console) -> None:
