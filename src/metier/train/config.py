@@ -171,6 +171,9 @@ class TrainConfig(Section):
     """Evaluations on validation without improvement before training stops; 0: never. The best weights are kept."""
     bf16: bool | Literal["auto"] = "auto"
     """bfloat16 autocast: `auto` where the processor computes in it (AVX512-BF16, AMX, CUDA, MPS)."""
+    gradient_checkpointing: bool | Literal["auto"] = execution("auto")
+    """Compute each layer again in the backward pass instead of keeping what it computed: less memory, about a third
+    more time, the same result. auto: where what all layers keep would fill more than half of the free memory."""
     checkpoint_seconds: float = execution(120.0, ge=0)
     """Save a resumable state at the first step after so many seconds. Does not change the result."""
     device: Literal["auto", "cpu", "cuda", "mps"] = execution("auto")

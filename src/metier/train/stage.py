@@ -89,17 +89,14 @@ def train(
         network.end_with(stop_tokens(tokenizer))
     rates = resolve(config, method, _count(network), parts["train"].num_rows, task)
     accelerator = loop.make_accelerator(config)
+    recomputes = _recompute(network, config, encoded["train"], accelerator.device.type, console)
     module.to(accelerator.device)
     network.to(accelerator.device)
     splits = _splits(parts, encoded, task, method, module, config, accelerator, console)
     preparation = round(time.monotonic() - start, 3)
     job = loop.Job(module, task, splits["train"], splits["validation"], config, rates, seed)
     figures = loop.fit(job, out / "state", console)
-    held = splits["validation"]
-    if (task.rows == "windows" or getattr(task, "settles", False)) and held is not None:
-        with accelerator.autocast():
-            logits = loop.predict(module, held.inputs, held.lengths, held.counts, config.max_batch_tokens)
-        task.settle(logits, held.counts, held.targets)
+    _settle(task, module, splits["validation"], config, accelerator)
     facts = {
         "task": task_config.model_dump(mode="json"), "task_state": task.state(), "method": config.method,
         "base": base.describe(), "base_path": "" if base.name in bases.INSTALLED else str(base.path.absolute()),
@@ -108,9 +105,10 @@ def train(
         "bf16": loop.use_bf16(config), "seed": seed,
         "normalize": examples.identity.get("config", {}).get("prepare", {}).get("normalize", {}),
     }  # fmt: skip
-    sizes = {"parameters": _count(network), "trainable": _count(module, trainable=True)}
+    sizes = {"parameters": _count(network), "trainable": _count(module, trainable=True),
+             "gradient_checkpointing": recomputes}  # fmt: skip
     sizes |= _save(model.TunedModel(module, task, method, encoder, config.max_batch_tokens, loop.use_bf16(config)),
-                   facts, config, parts["train" if held is None else "validation"], out, console)  # fmt: skip
+                   facts, config, parts["validation" if splits["validation"] else "train"], out, console)  # fmt: skip
     write_json(figures["history"], out / "history.json")
     shutil.rmtree(out / "state", ignore_errors=True)
     losses = encoded["train"].loss_report()
@@ -188,6 +186,30 @@ def _splits(
             targets = task.with_reference(targets, found)
         splits[name] = Split(inputs, lengths, counts, targets, encoded[name].sizes(), encoded[name].weights())
     return splits
+
+
+def _settle(task: Any, module: Any, held: Any, config: TrainConfig, accelerator: Any) -> None:
+    """What no gradient teaches is chosen on the validation split, where the task has something of the kind."""
+    from metier.train.loop import predict
+
+    if (task.rows == "windows" or getattr(task, "settles", False)) and held is not None:
+        with accelerator.autocast():
+            logits = predict(module, held.inputs, held.lengths, held.counts, config.max_batch_tokens)
+        task.settle(logits, held.counts, held.targets)
+
+
+def _recompute(network: Any, config: TrainConfig, encoded: Encoded, device: str, console: Console) -> bool:
+    """Whether layers are computed again in the backward pass; of a base that learns nothing none needs to be."""
+    from metier.train import recomputing
+    from metier.train.loop import use_bf16
+
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        return False
+    tokens = min(config.max_batch_tokens, sum(encoded.lengths()))
+    used = recomputing.use(network, config.gradient_checkpointing, tokens, use_bf16(config), device)
+    if used:
+        console.say("  layers are computed again in the backward pass (train.gradient_checkpointing)")
+    return used
 
 
 def _save(
