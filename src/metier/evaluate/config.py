@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from metier.config import Section
+from metier.evaluate.config_writing import FluencyConfig, JudgeConfig, RelevanceConfig
 
 
 class EvaluateConfig(Section):
@@ -22,6 +23,12 @@ class EvaluateConfig(Section):
     base: bool = True
     """Compare with the untouched base: a linear probe on its frozen embeddings and zero-shot by label names;
     for retrieval its own vectors."""
+    checks: tuple[str, ...] = ()
+    """What the models are asked beyond the test set (names behind the door `check`). Each stores what was said and
+    gives figures."""
+    judge: JudgeConfig = JudgeConfig()
+    relevance: RelevanceConfig = RelevanceConfig()
+    fluency: FluencyConfig = FluencyConfig()
     accept: tuple[str, ...] = ()
     """Acceptance criteria, written before the run: `accuracy >= 0.9`, `accuracy > tfidf + 0.01`,
     `recall[fraud] >= 0.8`, `macro_f1 >= base - 0.02`, `mae <= 0.2`. Every one must be met. Empty: the tuned model must
