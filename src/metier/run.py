@@ -104,6 +104,7 @@ def check(recipe: Recipe) -> None:
     from metier.evaluate.criteria import check_config
     from metier.registry import names
     from metier.report.dossier import check_provided
+    from metier.train.pairs import check as check_pair
 
     if not recipe.collect.sources:
         raise UserError("the recipe names no documents", "collect.sources", "add at least one file, folder or glob")
@@ -122,6 +123,7 @@ def check(recipe: Recipe) -> None:
     if recipe.evaluate.privacy.canaries and "privacy" not in recipe.evaluate.checks:
         raise UserError("canaries are planted for the check `privacy`, and the recipe does not ask for it",
                         "evaluate.privacy.canaries", "add privacy to evaluate.checks, or set it to 0")  # fmt: skip
+    check_pair(recipe.task.name, recipe.train)
     check_config(recipe.evaluate, recipe.task)
     check_provided(recipe.report.provided)
 
