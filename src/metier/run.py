@@ -94,6 +94,20 @@ def run(recipe: Recipe, context: Context, until: str = "report") -> dict[str, Ar
     return context.done
 
 
+def look_at(recipe: Recipe, context: Context, split: str = "train", most: int = 3) -> Any:
+    """Examples as the model will read them (a `Sight` of train/view.py): collects and prepares, trains nothing."""
+    from metier.train.view import look
+
+    check(recipe)
+    context.inputs = None
+    _base(recipe, context)
+    for stage in _needed("prepare"):
+        run_stage(stage, recipe, context)
+    return look(
+        recipe.train, recipe.task, context.done["prepare"], context.console, split=split, most=most, near=context.base
+    )
+
+
 def check(recipe: Recipe) -> None:
     """What can be known to be wrong before anything is read: names behind doors, criteria, contradictions."""
     from metier.evaluate.criteria import check_config

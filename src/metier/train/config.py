@@ -146,6 +146,9 @@ class TrainConfig(Section):
     """`window`: tokens shared by two neighbouring windows."""
     max_cut: float = Field(default=0.9, ge=0, le=1)
     """Share of all tokens of the training texts that may be left unread; training does not start where it is more."""
+    max_silent: float = Field(default=0.0, ge=0, le=1)
+    """Share of the training examples of a task that writes of which nothing may be learned, because every label is
+    masked or lies beyond what is read; training does not start where it is more."""
     dropout: float | None = Field(default=None, ge=0, lt=1)
     """Dropout everywhere; empty: none in the base's layers (masks are slow to draw on a CPU, and short training hardly
     overfits), the base's own in front of the head."""
