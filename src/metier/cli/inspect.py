@@ -51,7 +51,7 @@ def add(app: typer.Typer) -> None:
 
 
 def _is_recipe(name: str) -> bool:
-    from metier.run import shipped_names
+    from metier.finding import shipped_names
 
     path = Path(name)
     is_file = path.suffix.lower() in (".yaml", ".yml")

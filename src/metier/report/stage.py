@@ -18,7 +18,7 @@ from markupsafe import Markup, escape
 
 import metier
 from metier.console import Console
-from metier.report import card, data, evidence, making, opening
+from metier.report import card, checks, data, evidence, making, opening
 from metier.report.config import ReportConfig
 from metier.report.words import LANGUAGES, Words
 from metier.tables import write_json
@@ -109,6 +109,7 @@ def _version(code: str, facts: Mapping[str, Any], show_texts: bool) -> dict[str,
         "t": words,
         "opening": opening.opening(facts, words, show_texts),
         "evidence": evidence.evidence(facts, words, show_texts),
+        "checks": checks.checks(facts, words, show_texts),
         "data": data.data(facts, words, show_texts),
         "making": making.making(facts, words),
     }
