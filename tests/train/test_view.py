@@ -81,6 +81,13 @@ def test_pretraining_learns_all_but_the_first_token_and_repeats_nothing(seen):
     assert view.passages[0].pieces[0].text == "<s>" and view.passages[0].pieces[0].learned is None
 
 
+def test_of_an_encoder_the_hidden_tokens_are_marked_with_what_was_there(seen, base, monkeypatch):
+    monkeypatch.setattr("transformers.PreTrainedTokenizerFast.mask_token_id", 0, raising=False)
+    (view,) = seen("pretrain", [{"text": "my card is lost please help my card is lost"}]).views
+    marked = [piece for piece in view.passages[0].pieces if piece.learned is not None]
+    assert len(marked) == 2 and all(piece.learned in ["my", "card", "is", "lost", "please", "help"] for piece in marked)
+
+
 def test_both_answers_of_a_pair_follow_one_prompt(seen):
     row = {"messages": json.dumps(TALK[:1] * 1), "chosen": "a good answer", "rejected": "bad"}
     (view,) = seen("prefer", [{**row, "messages": json.dumps([{"role": "user", "content": DOCUMENT}])}], "llama").views

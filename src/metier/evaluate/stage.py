@@ -63,7 +63,7 @@ def evaluate(
     told = profile(task)
     kind, primary = told.kind, told.primary
     metrics = for_kind(kind, primary)
-    rows = load.split_rows(examples.path / "examples.parquet")
+    rows = load.in_parts(load.split_rows(examples.path / "examples.parquet"), load.general_sources(examples))
     known = load.classes(predictions.path)
     described = load.models(predictions.path)
     criteria, source = _criteria(config, task, list(described), known if kind in LABELLED else None)
@@ -156,12 +156,13 @@ def _figure(metric: Metric, measured: Measured, name: str, setting: Setting) -> 
     point, one, unit = measured.values[name, metric.name], measured.models[name], setting.unit
     if point is None:
         return figure(None, None, None, 0)
+    n = metric.count(one) if metric.count else len(one)
     if metric.proportion and metric.per_item is not None:
         success = metric.per_item(one)[:, None]
         _, low, high = proportions(success, np.ones_like(success), unit, setting.alpha)
-        return figure(point, float(low[0]), float(high[0]), len(one))
-    if len(one) < MIN_ITEMS or (unit.clustered and unit.count < MIN_GROUPS):
-        return figure(point, None, None, len(one))
+        return figure(point, float(low[0]), float(high[0]), n)
+    if n < MIN_ITEMS or (unit.clustered and unit.count < MIN_GROUPS):
+        return figure(point, None, None, n)
     resampled = measured.resampled[name, metric.name]
     bias = metric.bias(one) if metric.bias else 0.0
     limits = bootstrap_interval(resampled, point, setting.alpha, metric.low, metric.high, bias)
@@ -170,7 +171,7 @@ def _figure(metric: Metric, measured: Measured, name: str, setting: Setting) -> 
         below = 1 - float(wilson(1.0, unit.count, normal_quantile(setting.alpha))[0])
         limits = (point - below * (metric.high - metric.low), point)
     low_high = limits or (None, None)
-    return figure(point, low_high[0], low_high[1], len(one))
+    return figure(point, low_high[0], low_high[1], n)
 
 
 def _evidence(
@@ -184,6 +185,9 @@ def _evidence(
     rows: dict[Key, dict[str, Any]] = {(row["metric"], "", row["against"]): row for row in comparisons}
     by_name = {metric.name: metric for metric in measured.metrics}
     for one in criteria:
+        if one.factor != 1:
+            rows[one.metric, one.label, one.other] = _multiple(measured, by_name[one.metric], one, setting)
+            continue
         pair = _pair(measured, by_name[f"{one.metric}[{one.label}]"], one.model) if one.label and one.model else None
         if pair is not None:
             low, high = difference_interval(pair, setting) or (None, None)
@@ -191,6 +195,18 @@ def _evidence(
                 "difference": pair.tuned_value - pair.other_value, "low": low, "high": high,
             }  # fmt: skip
     return Evidence(told.primary, figures, rows, several=told.kind in (MULTI_LABEL, SPANS), spans=told.kind == SPANS)
+
+
+def _multiple(measured: Measured, metric: Metric, one: Criterion, setting: Setting) -> dict[str, Any]:
+    """tuned - factor * other, resampled together."""
+    pair = _pair(measured, metric, one.model)
+    if pair is None:
+        return {"difference": None, "low": None, "high": None}
+    other = one.factor * measured.resampled[one.model, metric.name]
+    differences = measured.resampled["tuned", metric.name] - other
+    pair = replace(pair, other_value=one.factor * pair.other_value, differences=differences)
+    low, high = difference_interval(pair, setting) or (None, None)
+    return {"difference": pair.tuned_value - pair.other_value, "low": low, "high": high}
 
 
 def _cases(measured: Measured, rows: pa.Table, task: TaskConfig, out: Path, primary: str) -> dict[str, Any]:

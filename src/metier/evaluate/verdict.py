@@ -49,11 +49,11 @@ def decide(criteria: Sequence[Criterion], evidence: Evidence, source: str) -> di
 
 def reason(one: Criterion, evidence: Evidence) -> dict[str, str]:
     """One criterion, whether it is met, and a sentence with the figures."""
-    key = (one.metric, one.label, one.model)
+    key = (one.metric, one.label, one.other)
     if one.model:
         found = evidence.rows.get(key, {"difference": None, "low": None, "high": None})
         value = found["difference"]
-        said = wording.relative(one.metric, one.label, one.model, found)
+        said = wording.relative(one.metric, one.label, one.other, found)
     else:
         found = evidence.figures.get(key, {"value": None, "low": None, "high": None})
         value = found["value"]

@@ -254,6 +254,10 @@ def load(base: Base, shape: Shape, seed: int, labels: tuple[dict[int, str], dict
         from metier.train import language
 
         return language.load(base, shape.dropout, seed)  # type: ignore[no-any-return]
+    if shape.pooling == "masked":
+        from metier.train import masked
+
+        return masked.load(base, shape.dropout, seed)
 
     attention.install()
     name, kind = MODELS[shape.pooling]

@@ -65,6 +65,9 @@ def train(
     for line in losses(encoded["train"]):
         console.warn(line)
     stop_at(encoded["train"], config, encoder)
+    if pooling == "masked" and network.drawn:
+        console.warn(f"the base has no weights for {', '.join(network.drawn)}: this part of the head over its word "
+                     "embeddings is new, and the untouched base guesses as a new head does")  # fmt: skip
     module = method.wrap(network, config, task.outputs)
     if task.rows == EXAMPLES:
         network.summed = task.summed
@@ -92,6 +95,9 @@ def train(
         "bf16": loop.use_bf16(config), "seed": seed,
         "normalize": examples.identity.get("config", {}).get("prepare", {}).get("normalize", {}),
     }  # fmt: skip
+    pooled = base.path / "1_Pooling" / "config.json"
+    if pooling == "masked" and pooled.is_file():  # how it makes one vector of its states stays true of it
+        facts["pooling_file"] = pooled.read_text(encoding="utf-8")
     model.save(out / "model", module, method, tokenizer, facts)
     write_json(figures["history"], out / "history.json")
     shutil.rmtree(out / "state", ignore_errors=True)
@@ -173,6 +179,8 @@ def prepared(config: TrainConfig, task_config: TaskConfig, train: pa.Table, near
     task = lookup("task", task_config.name).from_training(task_config, train)
     base = bases.resolve(config.base_model, config.revision, near)
     tokenizer, known = load_tokenizer(base), loaded(transformers.AutoConfig, base, "model")
+    if hasattr(task, "suit"):
+        task.suit(known)
     encoding: dict[str, Any] = {
         "max_length": limit(known, tokenizer, config.max_length, task.longest),
         "long_text": config.long_text, "max_windows": config.max_windows, "overlap": config.window_overlap,

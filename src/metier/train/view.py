@@ -83,7 +83,7 @@ class Sight:
 
 def look(
     config: TrainConfig, task_config: TaskConfig, examples: Artifact, console: Console, *, split: str = "train",
-    most: int = 3, near: Path | None = None,
+    most: int = 3, near: Path | None = None, seed: int = 0,
 ) -> Sight:  # fmt: skip
     """The first `most` inputs of a split, one more that is cut if none of them is, and what training would count."""
     from metier.train.checks import losses, problems
@@ -96,6 +96,9 @@ def look(
     if not table.num_rows:
         raise UserError(f"there are no examples in the split '{split}'", "--split", "see the funnel of `prepare`")
     encoded = task.encode(encoder, table, console)
+    if hasattr(task, "anew") and split == "train":  # under the masks of the first epoch
+        first = [family[0] for family in task.anew([(one,) for one in encoded.examples], 0, seed)]
+        encoded = replace(encoded, examples=tuple(first))
     targets = task.targets(table, encoded)
     chosen = _choose(task, encoder, table, encoded, most)
     halved = bool(getattr(ready.config, "is_encoder_decoder", False))
@@ -182,7 +185,8 @@ def _view(
     """One input, with what was cut from its rows. halved: the base is an encoder-decoder."""
     if isinstance(encoded, Grouped):
         rows = sorted({encoded.owner[index] for index in members})
-        passages = tuple((_halves if halved else _tree)([encoded.examples[i] for i in members], encoder.tokenizer))
+        how = _halves if halved else _hidden if getattr(task, "masked", False) else _tree
+        passages = tuple(how([encoded.examples[i] for i in members], encoder.tokenizer))
     else:
         rows = [members[0]]
         passages = tuple(_windows(task, encoder.tokenizer, encoded, targets, members[0]))
@@ -240,6 +244,15 @@ def _tree(examples: Sequence[Example], tokenizer: Any) -> Iterator[Passage]:
         labels = [("" if one else None) for one in learned[part].tolist()]
         name = "shared beginning" if index in children else f"branch {len(depths)}" if depths[-1] else ""
         yield Passage(name, pieces(tokenizer, row.ids[part], labels), depths[-1])
+
+
+def _hidden(examples: Sequence[Any], tokenizer: Any) -> Iterator[Passage]:
+    """What an encoder reads of each example, and what was there where it has to guess."""
+    for one in examples:
+        labels: list[str | None] = [None] * len(one)
+        for place in np.flatnonzero(one.weights).tolist():
+            labels[place] = tokenizer.decode([int(one.original[place])])
+        yield Passage("", pieces(tokenizer, one.ids, labels, set(np.flatnonzero(one.weights).tolist())))
 
 
 def _halves(examples: Sequence[Example], tokenizer: Any) -> Iterator[Passage]:
