@@ -37,7 +37,8 @@ PARENTS: dict[str, tuple[str, ...]] = {
 ORDER = tuple(PARENTS)
 OPTIONAL = ("checks",)  # stages that exist only where the recipe asks for them
 # Fields of the task that a stage does not read: changing them costs nothing there.
-_WRITING = ("instruction", "system", "max_new_tokens", "preference")  # how a task that writes asks, and learns
+# How a task that writes asks, and learns.
+_WRITING = ("instruction", "system", "max_new_tokens", "preference", "objective", "masked")
 UNREAD_TASK_FIELDS = {
     "prepare": ("label_names", "class_weights", "sub_tokens", "embed", *_WRITING), "train": ("label_names",),
 }  # fmt: skip
@@ -97,6 +98,21 @@ def run(recipe: Recipe, context: Context, until: str = "report") -> dict[str, Ar
         + (f"; {reused} of {len(context.done)} stages reused" if reused else "")
     )
     return context.done
+
+
+def look_at(recipe: Recipe, context: Context, split: str = "train", most: int = 3) -> Any:
+    """Examples as the model will read them (a `Sight` of train/view.py): collects and prepares, trains nothing."""
+    from metier.train.view import look
+
+    check(recipe)
+    context.inputs = None
+    _base(recipe, context)
+    for stage in _needed("prepare"):
+        run_stage(stage, recipe, context)
+    return look(
+        recipe.train, recipe.task, context.done["prepare"], context.console, split=split, most=most, near=context.base,
+        seed=recipe.seed,
+    )  # fmt: skip
 
 
 def check(recipe: Recipe) -> None:

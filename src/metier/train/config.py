@@ -48,6 +48,16 @@ class EmbedConfig(Section):
     """Likewise before every passage (E5: "passage: ")."""
 
 
+class MaskedConfig(Section):
+    """pretrain: how a base that reads (an encoder) goes on learning."""
+
+    share: float = Field(default=0.15, gt=0, lt=1)
+    """Share of the tokens of a text that are to be guessed. Source of the default: BERT (Devlin et al. 2019, 3.1)."""
+    whole_words: bool = False
+    """All tokens of a word are masked together (English words; Chinese ones as jieba finds them, extra `segment`), so
+    that no part of a word gives the rest away."""
+
+
 class TaskConfig(Section):
     """What the model is asked to do. In a recipe `task: classify` is short for `task: {name: classify}`."""
 
@@ -85,6 +95,10 @@ class TaskConfig(Section):
     label_names: dict[str, str] = Field(default_factory=dict)
     """classify: label -> words for it, used by the zero-shot comparison and the report; default: the label itself."""
     embed: EmbedConfig = EmbedConfig()
+    objective: Literal["auto", "causal", "masked"] = "auto"
+    """pretrain: `causal` learns each token from those before it, `masked` hidden ones from both sides. auto: `masked`
+    for encoders, `causal` for bases that write."""
+    masked: MaskedConfig = MaskedConfig()
 
 
 class LoraConfig(Section):
@@ -160,6 +174,9 @@ class TrainConfig(Section):
     """`window`: tokens shared by two neighbouring windows."""
     max_cut: float = Field(default=0.9, ge=0, le=1)
     """Share of all tokens of the training texts that may be left unread; training does not start where it is more."""
+    max_silent: float = Field(default=0.0, ge=0, le=1)
+    """Share of the training examples of a task that writes of which nothing may be learned, because every label is
+    masked or lies beyond what is read; training does not start where it is more."""
     dropout: float | None = Field(default=None, ge=0, lt=1)
     """Dropout everywhere; empty: none in the base's layers (masks are slow to draw on a CPU, and short training hardly
     overfits), the base's own in front of the head."""

@@ -96,6 +96,10 @@ def save(folder: Path, module: Any, method: Any, tokenizer: Any, facts: dict[str
     folder.mkdir(parents=True, exist_ok=True)
     method.save(module, folder)
     tokenizer.save_pretrained(folder)
+    stated = facts.pop("pooling_file", None)
+    if stated:  # how the base makes one vector of its states stays true of it
+        (folder / "1_Pooling").mkdir()
+        (folder / "1_Pooling" / "config.json").write_text(stated, encoding="utf-8")
     if facts["shape"]["pooling"] in VECTORS:
         sentence.save(folder, module, tokenizer, facts)
     write_json(facts, folder / FILE)

@@ -262,6 +262,10 @@ def load(
         from metier.train import language
 
         return language.load(base, shape.dropout, seed, quantization)  # type: ignore[no-any-return]
+    if shape.pooling == "masked":
+        from metier.train import masked
+
+        return masked.load(base, shape.dropout, seed)
 
     attention.install()
     name, kind = MODELS[shape.pooling]
