@@ -180,6 +180,7 @@ def identity(stage: str, recipe: Recipe, context: Context) -> dict[str, Any]:
             for name in ("base_model", "revision"):  # how it was found does not matter, its bytes do
                 content["config"]["train"].pop(name)
             content["config"]["base"] = {"model": base.model, "sha256": base.sha256}
+            _teacher_identity(content["config"], recipe, context)
         if stage == "predictions":  # only what changes an answer, so that a new criterion asks no model again
             keep = ("floors", "base", "corpus")
             content["config"]["evaluate"] = {k: v for k, v in content["config"]["evaluate"].items() if k in keep}
@@ -188,6 +189,18 @@ def identity(stage: str, recipe: Recipe, context: Context) -> dict[str, Any]:
             content["config"]["evaluate"] = {k: v for k, v in content["config"]["evaluate"].items() if k in keep}
     versions = _plugins(stage, recipe, context)
     return content | {"plugins": versions} if versions else content
+
+
+def _teacher_identity(config: dict[str, Any], recipe: Recipe, context: Context) -> None:
+    """A teacher is its bytes, however it was found; without one the section decides nothing."""
+    from metier.train.teacher import find
+
+    told = recipe.train.distill
+    config["train"].pop("distill")
+    if told.teacher and told.weight:
+        found = find(told.teacher, told.revision, context.base)
+        rest = {name: value for name, value in _identity_of(told).items() if name not in ("teacher", "revision")}
+        config["teacher"] = {"sha256": found.sha256, **rest}
 
 
 def _plugins(stage: str, recipe: Recipe, context: Context) -> list[str]:

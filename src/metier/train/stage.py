@@ -28,6 +28,7 @@ from metier.train.checks import losses, stop_at
 from metier.train.config import TaskConfig, TrainConfig
 from metier.train.encoding import Encoded, Encoder, limit
 from metier.train.tasks.base import EXAMPLES
+from metier.train.teaching import begin
 from metier.train.threads import choose_waiting
 
 MIN_STEPS = 40  # optimizer steps in an epoch that a small set should still have
@@ -55,19 +56,12 @@ def train(
     shape = Shape(task.outputs, task.problem_type, pooling, config.dropout, task.rows)
     network: Any = load(base, shape, seed, task.label_maps())
     start = time.monotonic()
+    teaching = begin(config, task, tokenizer, out, seed, near)
+    parts["train"], written = teaching.rewritten(parts["train"], task, encoder, console)
     parts["train"], found = mined(task, parts["train"], network, encoder, config, console)
     encoded = {name: task.encode(encoder, part, console) for name, part in parts.items()}
-    console.say(f"  base {base.model}: {_count(network):,} parameters, method {config.method}, "
-                + ("no padding" if network.flat else "padded batches (this model cannot be flattened)")
-                + _saving(encoded["train"]))  # fmt: skip
-    if longer := encoded["train"].windowed:
-        console.say(f"  {longer:,} texts are longer than {encoder.max_length} tokens and are read in windows")
-    for line in losses(encoded["train"]):
-        console.warn(line)
+    _tell(encoded["train"], network, ready, config, console)
     stop_at(encoded["train"], config, encoder)
-    if pooling == "masked" and network.drawn:
-        console.warn(f"the base has no weights for {', '.join(network.drawn)}: this part of the head over its word "
-                     "embeddings is new, and the untouched base guesses as a new head does")  # fmt: skip
     module = method.wrap(network, config, task.outputs)
     if task.rows == EXAMPLES:
         network.summed = task.summed
@@ -76,9 +70,13 @@ def train(
     accelerator = loop.make_accelerator(config)
     module.to(accelerator.device)
     network.to(accelerator.device)
+    teaching.beside(network, accelerator.device, console)
     splits = _splits(parts, encoded, task, method, module, config, accelerator, console)
+    student, splits["train"] = teaching.taught(
+        task, parts["train"], encoded["train"], splits["train"], config.device, console
+    )
     preparation = round(time.monotonic() - start, 3)
-    job = loop.Job(module, task, splits["train"], splits["validation"], config, rates, seed)
+    job = loop.Job(module, student, splits["train"], splits["validation"], config, rates, seed)
     figures = loop.fit(job, out / "state", console)
     held = splits["validation"]
     if (task.rows == "windows" or getattr(task, "settles", False)) and held is not None:
@@ -86,18 +84,7 @@ def train(
             logits = loop.predict(module, held.inputs, held.lengths, held.counts, config.max_batch_tokens)
         task.settle(logits, held.counts, held.targets)
     module.to("cpu")
-    facts = {
-        "task": task_config.model_dump(mode="json"), "task_state": task.state(), "method": config.method,
-        "base": base.describe(), "base_path": "" if base.name in bases.INSTALLED else str(base.path.absolute()),
-        "needs_base": config.method != "full",
-        "encoding": ready.encoding, "shape": vars(shape) | {"dropout": config.dropout},
-        "limit": config.max_batch_tokens,
-        "bf16": loop.use_bf16(config), "seed": seed,
-        "normalize": examples.identity.get("config", {}).get("prepare", {}).get("normalize", {}),
-    }  # fmt: skip
-    pooled = base.path / "1_Pooling" / "config.json"
-    if pooling == "masked" and pooled.is_file():  # how it makes one vector of its states stays true of it
-        facts["pooling_file"] = pooled.read_text(encoding="utf-8")
+    facts = _facts(ready, shape, config, task_config, seed, examples)
     model.save(out / "model", module, method, tokenizer, facts)
     write_json(figures["history"], out / "history.json")
     shutil.rmtree(out / "state", ignore_errors=True)
@@ -111,7 +98,7 @@ def train(
         "learning_rate": rates.learning_rate, "head_learning_rate": rates.head_learning_rate,
         "batch_size": rates.batch_size, "planned_epochs": rates.epochs, "seed": seed,
         **{name: report[name] for name in ("windowed", "windows", "cut", "cut_tokens")}, **encoded["train"].notes,
-        **found,
+        **found, **written, **teaching.facts(),
     }  # fmt: skip
     _tell_result(summary, console)
     return summary
@@ -211,6 +198,42 @@ def _splits(
             targets = task.with_reference(targets, found)
         splits[name] = Split(inputs, lengths, counts, targets, encoded[name].sizes(), encoded[name].weights())
     return splits
+
+
+def _facts(
+    ready: Prepared, shape: Any, config: TrainConfig, task_config: TaskConfig, seed: int, examples: Artifact
+) -> dict[str, Any]:
+    """What a model folder remembers, as `model.save` writes and `model.load` reads it."""
+    from metier.train.loop import use_bf16
+
+    base = ready.base
+    facts = {
+        "task": task_config.model_dump(mode="json"), "task_state": ready.task.state(), "method": config.method,
+        "base": base.describe(), "base_path": "" if base.name in bases.INSTALLED else str(base.path.absolute()),
+        "needs_base": config.method != "full",
+        "encoding": ready.encoding, "shape": vars(shape) | {"dropout": config.dropout},
+        "limit": config.max_batch_tokens, "bf16": use_bf16(config), "seed": seed,
+        "normalize": examples.identity.get("config", {}).get("prepare", {}).get("normalize", {}),
+    }  # fmt: skip
+    pooled = base.path / "1_Pooling" / "config.json"
+    if shape.pooling == "masked" and pooled.is_file():  # how it makes one vector of its states stays true of it
+        facts["pooling_file"] = pooled.read_text(encoding="utf-8")
+    return facts
+
+
+def _tell(encoded: Any, network: Any, ready: Prepared, config: TrainConfig, console: Console) -> None:
+    """What is about to be trained, and what is lost of the training examples."""
+    console.say(f"  base {ready.base.model}: {_count(network):,} parameters, method {config.method}, "
+                + ("no padding" if network.flat else "padded batches (this model cannot be flattened)")
+                + _saving(encoded))  # fmt: skip
+    if encoded.windowed:
+        console.say(f"  {encoded.windowed:,} texts are longer than {ready.encoder.max_length} tokens and are read in "
+                    "windows")  # fmt: skip
+    for line in losses(encoded):
+        console.warn(line)
+    if network.pooling == "masked" and network.drawn:
+        console.warn(f"the base has no weights for {', '.join(network.drawn)}: this part of the head over its word "
+                     "embeddings is new, and the untouched base guesses as a new head does")  # fmt: skip
 
 
 def _saving(encoded: Any) -> str:
