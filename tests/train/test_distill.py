@@ -286,21 +286,14 @@ def test_a_teacher_is_its_bytes(taught, tmp_path) -> None:
     assert teacher.find(str(copy)).sha256 != first.sha256
 
 
-def test_a_run_is_made_again_for_another_teacher_and_not_for_another_path(base, taught, tmp_path) -> None:
+def test_a_run_is_made_again_for_another_teacher_and_not_for_another_path(taught, tmp_path) -> None:
     import shutil
 
-    from metier import recipe, run
-    from metier.artifact import Store
-
     def told(**distill: Any) -> dict[str, Any]:
-        found = recipe.parse({"train": {"base_model": str(base("bert").path), "distill": distill}})
-        context = run.Context(tmp_path, Store(tmp_path / "store"), tmp_path / "runs", QUIET)
-        config = {"train": found.train.identity()}
-        run._teacher_identity(config, found, context)
-        return config
+        return teacher.identity(DistillConfig(**distill).identity(), tmp_path)
 
     first = teacher.find(str(taught("classify"))).path
     shutil.copytree(first, tmp_path / "copy" / "model")
     by_path = told(teacher=str(first))
-    assert by_path == told(teacher="copy") != told(teacher="copy", weight=0.6) and by_path != told()
-    assert told() == told(teacher="copy", weight=0), "a weight of 0 is no teacher"
+    assert by_path == told(teacher="copy") != told(teacher="copy", weight=0.6) and by_path
+    assert told() == told(teacher="copy", weight=0) == {}, "a weight of 0 is no teacher"

@@ -26,6 +26,7 @@ LOWER = {
     "mae",
     "rmse",
     "ece",
+    "brier",
     "bits_per_byte",
     "general_bits_per_byte",
     "bits_per_masked_token",

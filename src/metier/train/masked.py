@@ -129,7 +129,7 @@ def reads(config: Any) -> bool:
     return config.model_type in KNOWN and not config.is_encoder_decoder
 
 
-def load(base: Base, dropout: float | None, seed: int) -> MaskedNetwork:
+def load(base: Base, dropout: float | None, seed: int, quantization: Any = None) -> MaskedNetwork:
     """The base with the head of its AutoModelForMaskedLM; what it has no weights for is drawn from the seed."""
     import transformers
 
@@ -137,6 +137,9 @@ def load(base: Base, dropout: float | None, seed: int) -> MaskedNetwork:
 
     attention.install()
     config = loaded(transformers.AutoConfig, base, "masked language model")
+    if quantization is not None:
+        raise UserError("an encoder that guesses hidden tokens is not held in four bits here", "train.method",
+                        "set it to lora or full")  # fmt: skip
     if not reads(config):
         raise UserError(
             f"the base '{base.name}' ({config.model_type}) has no head that guesses hidden tokens", "train.base_model",

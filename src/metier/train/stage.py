@@ -21,8 +21,8 @@ from metier.artifact import Artifact
 from metier.console import Console, seconds
 from metier.errors import UserError
 from metier.registry import lookup
-from metier.tables import read, write_json
-from metier.train import bases
+from metier.tables import read, write, write_json
+from metier.train import bases, pairs
 from metier.train.chat import stop_tokens
 from metier.train.checks import losses, stop_at
 from metier.train.config import TaskConfig, TrainConfig
@@ -36,9 +36,10 @@ MIN_STEPS = 40  # optimizer steps in an epoch that a small set should still have
 
 def train(
     config: TrainConfig, task_config: TaskConfig, seed: int, examples: Artifact, out: Path, console: Console,
-    near: Path | None = None,
+    near: Path | None = None, planted: tuple[int, int, int] = (0, 0, 0),
 ) -> dict[str, Any]:  # fmt: skip
-    """Write model/ and history.json into `out`; returns the figures of the run. Resumes from out/state."""
+    """Write model/ and history.json into `out`; returns the figures. Resumes from out/state. planted: see _plant."""
+    pairs.check(task_config.name, config)
     choose_waiting()
     from metier.train import loop, model
     from metier.train.network import Shape, load, pooling_of
@@ -47,6 +48,9 @@ def train(
     parts = parts_of(examples)
     ready = prepared(config, task_config, parts["train"], near)
     task, base, encoder, tokenizer = ready.task, ready.base, ready.encoder, ready.encoder.tokenizer
+    teaching = begin(config, task, tokenizer, out, seed, near)
+    parts["train"], written = teaching.rewritten(parts["train"], task, encoder, console)
+    parts["train"], secrets = _plant(parts["train"], task_config, planted, seed, out, console)
     method = lookup("method", config.method)
     pooling = task.pooling(pooling_of(base, config.pooling))
     if (base.path / "2_Dense").is_dir():
@@ -54,10 +58,8 @@ def train(
     if pooling == "vector":
         pooling = vector_pooling(base, task_config.embed.pooling)
     shape = Shape(task.outputs, task.problem_type, pooling, config.dropout, task.rows)
-    network: Any = load(base, shape, seed, task.label_maps())
+    network: Any = load(base, shape, seed, task.label_maps(), **getattr(method, "loading", lambda config: {})(config))
     start = time.monotonic()
-    teaching = begin(config, task, tokenizer, out, seed, near)
-    parts["train"], written = teaching.rewritten(parts["train"], task, encoder, console)
     parts["train"], found = mined(task, parts["train"], network, encoder, config, console)
     encoded = {name: task.encode(encoder, part, console) for name, part in parts.items()}
     _tell(encoded["train"], network, ready, config, console)
@@ -68,6 +70,7 @@ def train(
         network.end_with(stop_tokens(tokenizer))
     rates = resolve(config, method, _count(network), parts["train"].num_rows, task)
     accelerator = loop.make_accelerator(config)
+    recomputes = _recompute(network, config, encoded["train"], accelerator.device.type, console)
     module.to(accelerator.device)
     network.to(accelerator.device)
     teaching.beside(network, accelerator.device, console)
@@ -78,27 +81,24 @@ def train(
     preparation = round(time.monotonic() - start, 3)
     job = loop.Job(module, student, splits["train"], splits["validation"], config, rates, seed)
     figures = loop.fit(job, out / "state", console)
-    held = splits["validation"]
-    if (task.rows == "windows" or getattr(task, "settles", False)) and held is not None:
-        with accelerator.autocast():
-            logits = loop.predict(module, held.inputs, held.lengths, held.counts, config.max_batch_tokens)
-        task.settle(logits, held.counts, held.targets)
-    module.to("cpu")
-    facts = _facts(ready, shape, config, task_config, seed, examples)
-    model.save(out / "model", module, method, tokenizer, facts)
+    _settle(task, module, splits["validation"], config, accelerator)
+    facts = _facts(ready, method, shape, config, seed, examples)
+    sizes = {"parameters": _count(network), "trainable": _count(module, trainable=True),
+             "gradient_checkpointing": recomputes}  # fmt: skip
+    sizes |= _save(model.TunedModel(module, task, method, encoder, config.max_batch_tokens, loop.use_bf16(config)),
+                   facts, config, parts["validation" if splits["validation"] else "train"], out, console)  # fmt: skip
     write_json(figures["history"], out / "history.json")
     shutil.rmtree(out / "state", ignore_errors=True)
     report = encoded["train"].loss_report()
     summary = {
-        **figures, "preparation_seconds": preparation, "parameters": _count(network),
-        "trainable": _count(module, trainable=True),
+        **figures, "preparation_seconds": preparation, **sizes,
         "base": base.describe() | {"license": base.license}, "method": config.method, "pooling": shape.pooling,
         "flat": network.flat, "peak_memory_mb": peak_memory_mb(), "monitor": task.monitor_name,
         "examples": {name: part.num_rows for name, part in parts.items()}, "max_length": encoder.max_length,
         "learning_rate": rates.learning_rate, "head_learning_rate": rates.head_learning_rate,
         "batch_size": rates.batch_size, "planned_epochs": rates.epochs, "seed": seed,
         **{name: report[name] for name in ("windowed", "windows", "cut", "cut_tokens")}, **encoded["train"].notes,
-        **found, **written, **teaching.facts(),
+        **found, **written, **teaching.facts(), **secrets,
     }  # fmt: skip
     _tell_result(summary, console)
     return summary
@@ -176,6 +176,27 @@ def prepared(config: TrainConfig, task_config: TaskConfig, train: pa.Table, near
     return Prepared(task, base, known, Encoder(tokenizer, **encoding), encoding)
 
 
+def _plant(
+    train: pa.Table, task: TaskConfig, planted: tuple[int, int, int], seed: int, out: Path, console: Console
+) -> tuple[pa.Table, dict[str, int]]:
+    """The training examples with canaries behind them, which are kept in `out`, and how many rows those are.
+
+    planted: number of canaries (canaries.py), how often each is learned, among how many candidates it is ranked.
+    """
+    from metier.train import canaries
+
+    number, repeats, candidates = planted
+    found = canaries.draw(train, task, number, candidates, seed)
+    if not found.num_rows:
+        return train, {}
+    write(found, out / canaries.FILE)
+    more = canaries.plant(train, found, repeats)
+    rows = more.num_rows - train.num_rows
+    console.warn(f"{rows:,} planted canaries are learned beside {train.num_rows:,} training examples "
+                 "(evaluate.privacy.canaries)")  # fmt: skip
+    return more, {"canaries": rows}
+
+
 def _splits(
     parts: dict[str, pa.Table], encoded: dict[str, Encoded], task: Any, method: Any, module: Any,
     config: TrainConfig, accelerator: Any, console: Console,
@@ -201,16 +222,16 @@ def _splits(
 
 
 def _facts(
-    ready: Prepared, shape: Any, config: TrainConfig, task_config: TaskConfig, seed: int, examples: Artifact
+    ready: Prepared, method: Any, shape: Any, config: TrainConfig, seed: int, examples: Artifact
 ) -> dict[str, Any]:
     """What a model folder remembers, as `model.save` writes and `model.load` reads it."""
     from metier.train.loop import use_bf16
 
     base = ready.base
     facts = {
-        "task": task_config.model_dump(mode="json"), "task_state": ready.task.state(), "method": config.method,
+        "task": ready.task.config.model_dump(mode="json"), "task_state": ready.task.state(), "method": config.method,
         "base": base.describe(), "base_path": "" if base.name in bases.INSTALLED else str(base.path.absolute()),
-        "needs_base": config.method != "full",
+        "needs_base": getattr(method, "needs_base", True),
         "encoding": ready.encoding, "shape": vars(shape) | {"dropout": config.dropout},
         "limit": config.max_batch_tokens, "bf16": use_bf16(config), "seed": seed,
         "normalize": examples.identity.get("config", {}).get("prepare", {}).get("normalize", {}),
@@ -236,6 +257,47 @@ def _tell(encoded: Any, network: Any, ready: Prepared, config: TrainConfig, cons
                      "embeddings is new, and the untouched base guesses as a new head does")  # fmt: skip
 
 
+def _settle(task: Any, module: Any, held: Any, config: TrainConfig, accelerator: Any) -> None:
+    """What no gradient teaches is chosen on the validation split, where the task has something of the kind."""
+    from metier.train.loop import predict
+
+    if (task.rows == "windows" or getattr(task, "settles", False)) and held is not None:
+        with accelerator.autocast():
+            logits = predict(module, held.inputs, held.lengths, held.counts, config.max_batch_tokens)
+        task.settle(logits, held.counts, held.targets)
+
+
+def _recompute(network: Any, config: TrainConfig, encoded: Encoded, device: str, console: Console) -> bool:
+    """Whether layers are computed again in the backward pass; of a base that learns nothing none needs to be."""
+    from metier.train import recomputing
+    from metier.train.loop import use_bf16
+
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        return False
+    tokens = min(config.max_batch_tokens, sum(encoded.lengths()))
+    used = recomputing.use(network, config.gradient_checkpointing, tokens, use_bf16(config), device)
+    if used:
+        console.say("  layers are computed again in the backward pass (train.gradient_checkpointing)")
+    return used
+
+
+def _save(
+    tuned: Any, facts: dict[str, Any], config: TrainConfig, asked: pa.Table, out: Path, console: Console
+) -> dict[str, Any]:
+    """Write the model, merged if the recipe says so; then the adapter lies beside it. Returns what is to be told."""
+    from metier.train import merging, model
+
+    tokenizer = tuned.encoder.tokenizer
+    if config.save == "adapter" or merging.whole(tuned.method):
+        tuned.module.to("cpu")
+        model.save(out / "model", tuned.module, tuned.method, tokenizer, facts)
+        return {}
+    adapter = out / "adapter"
+    model.save(adapter, tuned.module, tuned.method, tokenizer, facts)
+    tuned.module.eval()
+    return {"merged": merging.merge(tuned, adapter, out / "model", asked.slice(0, merging.ASKED), console)}
+
+
 def _saving(encoded: Any) -> str:
     """How much of a causal model's work shared beginnings spare."""
     saving = encoded.groups.saving if hasattr(encoded, "groups") else 1.0
@@ -243,7 +305,9 @@ def _saving(encoded: Any) -> str:
 
 
 def _count(module: Any, trainable: bool = False) -> int:
-    return sum(p.numel() for p in module.parameters() if p.requires_grad or not trainable)
+    from metier.train.quantization import size
+
+    return sum(size(p) for p in module.parameters() if p.requires_grad or not trainable)
 
 
 def _tell_result(summary: dict[str, Any], console: Console) -> None:

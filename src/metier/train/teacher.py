@@ -12,6 +12,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from metier.artifact import hash_file
 from metier.errors import UserError
@@ -47,6 +48,15 @@ def find(name: str, revision: str = "", near: Path | None = None) -> Teacher:
             "name a run (its folder is in runs/), a model folder, or a base that writes",
         ) from None  # fmt: skip
     return Teacher(name, base.path, base.sha256, False)
+
+
+def identity(told: dict[str, Any], near: Path | None) -> dict[str, Any]:
+    """What the section `train.distill` adds to the identity of a training: the teacher's bytes, however it was found,
+    and how it teaches; nothing without one."""
+    if not told["teacher"] or not told["weight"]:
+        return {}
+    rest = {name: value for name, value in told.items() if name not in ("teacher", "revision")}
+    return {"teacher": {"sha256": find(told["teacher"], told["revision"], near).sha256, **rest}}
 
 
 def _hash(folder: Path) -> str:
