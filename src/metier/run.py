@@ -190,10 +190,13 @@ def identity(stage: str, recipe: Recipe, context: Context) -> dict[str, Any]:
         if stage == "prepare" and recipe.prepare.dedup.semantic.by_base:
             content["base"] = _base(recipe, context).sha256
         if stage == "train":
+            from metier.train import teacher
+
             base = _base(recipe, context)
             for name in ("base_model", "revision"):  # how it was found does not matter, its bytes do
                 content["config"]["train"].pop(name)
             content["config"]["base"] = {"model": base.model, "sha256": base.sha256}
+            content["config"] |= teacher.identity(content["config"]["train"].pop("distill"), context.base)
             if any(recipe.evaluate.planted):
                 content["config"]["canaries"] = list(recipe.evaluate.planted)
         if stage == "predictions":  # only what changes an answer, so that a new criterion asks no model again

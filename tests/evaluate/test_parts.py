@@ -78,5 +78,5 @@ def test_criteria_with_a_factor_are_read_told_and_checked() -> None:
     assert "1.01" in wording.demand(one)[0] and "1.01 倍" in wording.demand(one)[1]
     with pytest.raises(UserError, match="no model 'ngram'"):
         check(["bits_per_byte < ngram × 0.9"], PRETRAIN, ["tuned", "base"])
-    with pytest.raises(UserError, match="one label"):
+    with pytest.raises(UserError, match="over all texts"):
         check(["recall[a] > tfidf * 1.1"], TaskConfig(), ["tuned", "tfidf"], ["a"])

@@ -198,12 +198,9 @@ def _checked(
     if one.metric in by_class and one.metric not in known and not one.label:
         raise UserError(f"'{one.metric}' is a figure of one label", where, f"name the label: {one.metric}[label]")
     if one.factor != 1 and one.label:
-        raise UserError("a multiple of another model's figure of one label or part is not compared", where,
-                        "use a margin")  # fmt: skip
+        raise UserError("a multiple of another model's figure is compared over all texts only", where, "use a margin")
     if one.part:
         _check_part(one, one.part, where, by_class)
-    elif one.label and one.metric not in by_class:
-        raise UserError(f"'{one.metric}' has no label", where, f"leave [{one.label}] out, or use one of {by_class}")
     elif one.label and classes is not None and one.label not in classes:
         raise UserError(f"there is no label '{one.label}'", where, nearest(one.label, classes))
     others = [name for name in models if name != "tuned"]

@@ -118,6 +118,23 @@ class LoraConfig(Section):
     """Weight-decomposed adapters."""
 
 
+class DistillConfig(Section):
+    """A teacher: another model whose answers are learned beside those of the data."""
+
+    teacher: str = ""
+    """A run, a model folder (runs/NAME/model), or, where the task writes, a base; empty: none."""
+    revision: str = ""
+    """Commit or tag of a Hub model; empty: main."""
+    weight: float = Field(default=0.5, ge=0, le=1)
+    """Share of the loss that the teacher decides; by texts, the share of training answers that it writes. 0: none."""
+    temperature: float = Field(default=2.0, gt=0)
+    """By what logits are divided before teacher and student are compared; more shows more of what the teacher thinks of
+    wrong answers. Source of the default: the lower end of what Hinton et al. 2015 found to work."""
+    by: Literal["auto", "logits", "texts"] = "auto"
+    """`logits`: the student is to be as sure as the teacher; `texts`: it learns answers that the teacher wrote. auto:
+    logits where classes or vocabularies are the same, texts otherwise."""
+
+
 class QloraConfig(Section):
     """How the base of qlora is held, through bitsandbytes; its adapters are those of `lora`."""
 
@@ -137,6 +154,7 @@ class TrainConfig(Section):
     method: str = "full"
     """Name behind the door `method`: full, lora, qlora or frozen."""
     lora: LoraConfig = LoraConfig()
+    distill: DistillConfig = DistillConfig()
     qlora: QloraConfig = QloraConfig()
     save: Literal["adapter", "merged"] = "adapter"
     """lora, qlora: what becomes the model. `adapter`: the adapter, a few megabytes that need the base; `merged`: a

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -25,6 +25,16 @@ from metier.train.sharing import Example, plant
 
 AGREEMENT = 1e-3  # largest relative difference of losses between the tree and the model's own forward, in float32
 Family = Sequence[Example]
+
+
+class Labelled(NamedTuple):
+    """A head, the states (P, C) it sees, the tokens (P,) to be found, and entries: of which place, example and weight
+    each (E,)."""
+
+    head: Any
+    states: torch.Tensor
+    target: torch.Tensor
+    entries: tuple[Any, ...] = ()
 
 
 class LanguageNetwork(nn.Module):
@@ -41,6 +51,7 @@ class LanguageNetwork(nn.Module):
         self.quantization: Any = None  # how the base is held, where not in float32
         self.summed = False
         self.shares = False  # the tree is exact for this model
+        self.lesson: Any = None  # losses against a teacher, in training (teaching.py)
 
     @property
     def flat(self) -> bool:
@@ -61,20 +72,27 @@ class LanguageNetwork(nn.Module):
         if not self.shares:
             return self._padded(examples)[:, None]
         device = next(self.parameters()).device
-        row = plant(examples)
+        found = self.labelled(families)
+        pair, owner, weight = (torch.from_numpy(part).to(device) for part in found.entries)
+        if self.training and self.lesson is not None:
+            losses = self.lesson(families, found.head, found.states, found.target)
+        elif self.training and self.summed:
+            weights = torch.zeros(len(found.target), device=device).index_add(0, pair, weight)
+            return labelled_losses(found.head, found.states, found.target, weights)[None, None]
+        else:
+            losses = per_place(found.head, found.states, found.target)
+        return torch.zeros(len(examples), device=device).index_add(0, owner, losses[pair] * weight)[:, None]
+
+    def labelled(self, families: Sequence[Family]) -> Labelled:
+        """What the head sees of a batch, and what it is to find there."""
+        device = next(self.parameters()).device
+        row = plant([one for family in families for one in family])
         with tree_attention.tree(row, device):
             ids, places = (torch.from_numpy(part)[None].to(device) for part in (row.ids, row.positions))
             body = self.plain().base_model
             states = body(input_ids=ids, position_ids=places, use_cache=False).last_hidden_state[0]
-        predictor, target, pair, owner, weight = (
-            torch.from_numpy(part).to(device) for part in (row.predictor, row.target, row.pair, row.example, row.weight)
-        )
-        head = head_of(self.plain())
-        if self.training and self.summed:
-            weights = torch.zeros(len(predictor), device=device).index_add(0, pair, weight)
-            return labelled_losses(head, states[predictor], target, weights)[None, None]
-        losses = per_place(head, states[predictor], target)
-        return torch.zeros(len(examples), device=device).index_add(0, owner, losses[pair] * weight)[:, None]
+        predictor, target = (torch.from_numpy(part).to(device) for part in (row.predictor, row.target))
+        return Labelled(head_of(self.plain()), states[predictor], target, (row.pair, row.example, row.weight))
 
     def _padded(self, examples: Sequence[Example]) -> torch.Tensor:
         """(E,) by the model's own forward on padded rows, with all logits."""

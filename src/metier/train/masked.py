@@ -23,6 +23,7 @@ from metier.errors import UserError
 from metier.train import attention
 from metier.train.bases import Base
 from metier.train.head_loss import per_place
+from metier.train.language import Labelled
 from metier.train.masking import Masked
 from metier.train.network import AGREEMENT, Network
 
@@ -34,8 +35,23 @@ class MaskedNetwork(Network):
         super().__init__(model, pad, 1, "masked", "examples")
         self.summed = False
         self.own_head = False  # the head cannot be called on single states
+        self.lesson: Any = None  # losses against a teacher, in training (teaching.py)
 
     def forward(self, families: Sequence[Sequence[Masked]]) -> torch.Tensor:  # type: ignore[override]
+        found = self.labelled(families)
+        if self.own_head:  # the states are logits already
+            losses = nn.functional.cross_entropy(found.states.float(), found.target, reduction="none")
+        elif self.training and self.lesson is not None:
+            losses = self.lesson(families, found.head, found.states, found.target)
+        else:
+            losses = per_place(found.head, found.states, found.target)
+        if self.training and self.summed:
+            return losses.sum()[None, None]
+        of = torch.from_numpy(found.entries[0]).to(losses.device)
+        return torch.zeros(sum(map(len, families)), device=losses.device).index_add(0, of, losses)[:, None]
+
+    def labelled(self, families: Sequence[Sequence[Masked]]) -> Labelled:
+        """What the head sees of a batch, and what was there; entries: whose example each place is."""
         examples = [one for family in families for one in family]
         order = sorted(range(len(examples)), key=lambda index: len(examples[index]))  # neighbours are equally long
         rows = [examples[index] for index in order]
@@ -45,14 +61,8 @@ class MaskedNetwork(Network):
         target = torch.from_numpy(np.concatenate([one.original for one in rows])[places]).to(device)
         where = torch.from_numpy(places).to(device)
         ids = [one.ids.tolist() for one in rows]
-        if self.own_head:
-            losses = nn.functional.cross_entropy(self._own_logits(ids)[where].float(), target, reduction="none")
-        else:
-            losses = per_place(Head(self._plain()), self.hidden(ids)[0][where], target)
-        if self.training and self.summed:
-            return losses.sum()[None, None]
-        of = torch.from_numpy(owner).to(device)
-        return torch.zeros(len(examples), device=device).index_add(0, of, losses)[:, None]
+        states = self._own_logits(ids) if self.own_head else self.hidden(ids)[0]
+        return Labelled(None if self.own_head else Head(self._plain()), states[where], target, (owner,))
 
     def _own_logits(self, ids: Sequence[Sequence[int]]) -> torch.Tensor:
         """(N, V) of all tokens, by the model's own forward."""
@@ -119,7 +129,7 @@ def reads(config: Any) -> bool:
     return config.model_type in KNOWN and not config.is_encoder_decoder
 
 
-def load(base: Base, dropout: float | None, seed: int) -> MaskedNetwork:
+def load(base: Base, dropout: float | None, seed: int, quantization: Any = None) -> MaskedNetwork:
     """The base with the head of its AutoModelForMaskedLM; what it has no weights for is drawn from the seed."""
     import transformers
 
@@ -127,6 +137,9 @@ def load(base: Base, dropout: float | None, seed: int) -> MaskedNetwork:
 
     attention.install()
     config = loaded(transformers.AutoConfig, base, "masked language model")
+    if quantization is not None:
+        raise UserError("an encoder that guesses hidden tokens is not held in four bits here", "train.method",
+                        "set it to lora or full")  # fmt: skip
     if not reads(config):
         raise UserError(
             f"the base '{base.name}' ({config.model_type}) has no head that guesses hidden tokens", "train.base_model",

@@ -265,7 +265,7 @@ def load(
     if shape.pooling == "masked":
         from metier.train import masked
 
-        return masked.load(base, shape.dropout, seed)
+        return masked.load(base, shape.dropout, seed, quantization)
 
     attention.install()
     name, kind = MODELS[shape.pooling]

@@ -28,6 +28,7 @@ from metier.train.checks import losses, stop_at
 from metier.train.config import TaskConfig, TrainConfig
 from metier.train.encoding import Encoded, Encoder, limit
 from metier.train.tasks.base import EXAMPLES
+from metier.train.teaching import begin
 from metier.train.threads import choose_waiting
 
 MIN_STEPS = 40  # optimizer steps in an epoch that a small set should still have
@@ -47,6 +48,8 @@ def train(
     parts = parts_of(examples)
     ready = prepared(config, task_config, parts["train"], near)
     task, base, encoder, tokenizer = ready.task, ready.base, ready.encoder, ready.encoder.tokenizer
+    teaching = begin(config, task, tokenizer, out, seed, near)
+    parts["train"], written = teaching.rewritten(parts["train"], task, encoder, console)
     parts["train"], secrets = _plant(parts["train"], task_config, planted, seed, out, console)
     method = lookup("method", config.method)
     pooling = task.pooling(pooling_of(base, config.pooling))
@@ -59,7 +62,7 @@ def train(
     start = time.monotonic()
     parts["train"], found = mined(task, parts["train"], network, encoder, config, console)
     encoded = {name: task.encode(encoder, part, console) for name, part in parts.items()}
-    _tell_reading(base, network, encoded["train"], encoder, config, console)
+    _tell(encoded["train"], network, ready, config, console)
     stop_at(encoded["train"], config, encoder)
     module = method.wrap(network, config, task.outputs)
     if task.rows == EXAMPLES:
@@ -70,22 +73,16 @@ def train(
     recomputes = _recompute(network, config, encoded["train"], accelerator.device.type, console)
     module.to(accelerator.device)
     network.to(accelerator.device)
+    teaching.beside(network, accelerator.device, console)
     splits = _splits(parts, encoded, task, method, module, config, accelerator, console)
+    student, splits["train"] = teaching.taught(
+        task, parts["train"], encoded["train"], splits["train"], config.device, console
+    )
     preparation = round(time.monotonic() - start, 3)
-    job = loop.Job(module, task, splits["train"], splits["validation"], config, rates, seed)
+    job = loop.Job(module, student, splits["train"], splits["validation"], config, rates, seed)
     figures = loop.fit(job, out / "state", console)
     _settle(task, module, splits["validation"], config, accelerator)
-    facts = {
-        "task": task_config.model_dump(mode="json"), "task_state": task.state(), "method": config.method,
-        "base": base.describe(), "base_path": "" if base.name in bases.INSTALLED else str(base.path.absolute()),
-        "needs_base": getattr(method, "needs_base", True),
-        "encoding": ready.encoding, "shape": vars(shape) | {"dropout": config.dropout},
-        "limit": config.max_batch_tokens, "bf16": loop.use_bf16(config), "seed": seed,
-        "normalize": examples.identity.get("config", {}).get("prepare", {}).get("normalize", {}),
-    }  # fmt: skip
-    pooled = base.path / "1_Pooling" / "config.json"
-    if pooling == "masked" and pooled.is_file():  # how it makes one vector of its states stays true of it
-        facts["pooling_file"] = pooled.read_text(encoding="utf-8")
+    facts = _facts(ready, method, shape, config, seed, examples)
     sizes = {"parameters": _count(network), "trainable": _count(module, trainable=True),
              "gradient_checkpointing": recomputes}  # fmt: skip
     sizes |= _save(model.TunedModel(module, task, method, encoder, config.max_batch_tokens, loop.use_bf16(config)),
@@ -101,7 +98,7 @@ def train(
         "learning_rate": rates.learning_rate, "head_learning_rate": rates.head_learning_rate,
         "batch_size": rates.batch_size, "planned_epochs": rates.epochs, "seed": seed,
         **{name: report[name] for name in ("windowed", "windows", "cut", "cut_tokens")}, **encoded["train"].notes,
-        **found, **secrets,
+        **found, **written, **teaching.facts(), **secrets,
     }  # fmt: skip
     _tell_result(summary, console)
     return summary
@@ -145,27 +142,6 @@ def parts_of(examples: Artifact) -> dict[str, pa.Table]:
     return parts
 
 
-def _plant(
-    train: pa.Table, task: TaskConfig, planted: tuple[int, int, int], seed: int, out: Path, console: Console
-) -> tuple[pa.Table, dict[str, int]]:
-    """The training examples with canaries behind them, which are kept in `out`, and how many rows those are.
-
-    planted: number of canaries (canaries.py), how often each is learned, among how many candidates it is ranked.
-    """
-    from metier.train import canaries
-
-    number, repeats, candidates = planted
-    found = canaries.draw(train, task, number, candidates, seed)
-    if not found.num_rows:
-        return train, {}
-    write(found, out / canaries.FILE)
-    more = canaries.plant(train, found, repeats)
-    rows = more.num_rows - train.num_rows
-    console.warn(f"{rows:,} planted canaries are learned beside {train.num_rows:,} training examples "
-                 "(evaluate.privacy.canaries)")  # fmt: skip
-    return more, {"canaries": rows}
-
-
 @dataclass(frozen=True)
 class Prepared:
     """What is known before a weight is loaded: the task bound to its training examples, the base, how texts are read.
@@ -200,6 +176,27 @@ def prepared(config: TrainConfig, task_config: TaskConfig, train: pa.Table, near
     return Prepared(task, base, known, Encoder(tokenizer, **encoding), encoding)
 
 
+def _plant(
+    train: pa.Table, task: TaskConfig, planted: tuple[int, int, int], seed: int, out: Path, console: Console
+) -> tuple[pa.Table, dict[str, int]]:
+    """The training examples with canaries behind them, which are kept in `out`, and how many rows those are.
+
+    planted: number of canaries (canaries.py), how often each is learned, among how many candidates it is ranked.
+    """
+    from metier.train import canaries
+
+    number, repeats, candidates = planted
+    found = canaries.draw(train, task, number, candidates, seed)
+    if not found.num_rows:
+        return train, {}
+    write(found, out / canaries.FILE)
+    more = canaries.plant(train, found, repeats)
+    rows = more.num_rows - train.num_rows
+    console.warn(f"{rows:,} planted canaries are learned beside {train.num_rows:,} training examples "
+                 "(evaluate.privacy.canaries)")  # fmt: skip
+    return more, {"canaries": rows}
+
+
 def _splits(
     parts: dict[str, pa.Table], encoded: dict[str, Encoded], task: Any, method: Any, module: Any,
     config: TrainConfig, accelerator: Any, console: Console,
@@ -222,6 +219,42 @@ def _splits(
             targets = task.with_reference(targets, found)
         splits[name] = Split(inputs, lengths, counts, targets, encoded[name].sizes(), encoded[name].weights())
     return splits
+
+
+def _facts(
+    ready: Prepared, method: Any, shape: Any, config: TrainConfig, seed: int, examples: Artifact
+) -> dict[str, Any]:
+    """What a model folder remembers, as `model.save` writes and `model.load` reads it."""
+    from metier.train.loop import use_bf16
+
+    base = ready.base
+    facts = {
+        "task": ready.task.config.model_dump(mode="json"), "task_state": ready.task.state(), "method": config.method,
+        "base": base.describe(), "base_path": "" if base.name in bases.INSTALLED else str(base.path.absolute()),
+        "needs_base": getattr(method, "needs_base", True),
+        "encoding": ready.encoding, "shape": vars(shape) | {"dropout": config.dropout},
+        "limit": config.max_batch_tokens, "bf16": use_bf16(config), "seed": seed,
+        "normalize": examples.identity.get("config", {}).get("prepare", {}).get("normalize", {}),
+    }  # fmt: skip
+    pooled = base.path / "1_Pooling" / "config.json"
+    if shape.pooling == "masked" and pooled.is_file():  # how it makes one vector of its states stays true of it
+        facts["pooling_file"] = pooled.read_text(encoding="utf-8")
+    return facts
+
+
+def _tell(encoded: Any, network: Any, ready: Prepared, config: TrainConfig, console: Console) -> None:
+    """What is about to be trained, and what is lost of the training examples."""
+    console.say(f"  base {ready.base.model}: {_count(network):,} parameters, method {config.method}, "
+                + ("no padding" if network.flat else "padded batches (this model cannot be flattened)")
+                + _saving(encoded))  # fmt: skip
+    if encoded.windowed:
+        console.say(f"  {encoded.windowed:,} texts are longer than {ready.encoder.max_length} tokens and are read in "
+                    "windows")  # fmt: skip
+    for line in losses(encoded):
+        console.warn(line)
+    if network.pooling == "masked" and network.drawn:
+        console.warn(f"the base has no weights for {', '.join(network.drawn)}: this part of the head over its word "
+                     "embeddings is new, and the untouched base guesses as a new head does")  # fmt: skip
 
 
 def _settle(task: Any, module: Any, held: Any, config: TrainConfig, accelerator: Any) -> None:
@@ -275,22 +308,6 @@ def _count(module: Any, trainable: bool = False) -> int:
     from metier.train.quantization import size
 
     return sum(size(p) for p in module.parameters() if p.requires_grad or not trainable)
-
-
-def _tell_reading(
-    base: bases.Base, network: Any, encoded: Any, encoder: Encoder, config: TrainConfig, console: Console
-) -> None:
-    """What is trained, and what of the texts is not read as it stands."""
-    console.say(f"  base {base.model}: {_count(network):,} parameters, method {config.method}, "
-                + ("no padding" if network.flat else "padded batches (this model cannot be flattened)")
-                + _saving(encoded))  # fmt: skip
-    if longer := encoded.windowed:
-        console.say(f"  {longer:,} texts are longer than {encoder.max_length} tokens and are read in windows")
-    for line in losses(encoded):
-        console.warn(line)
-    if getattr(network, "drawn", ()):
-        console.warn(f"the base has no weights for {', '.join(network.drawn)}: this part of the head over its word "
-                     "embeddings is new, and the untouched base guesses as a new head does")  # fmt: skip
 
 
 def _tell_result(summary: dict[str, Any], console: Console) -> None:

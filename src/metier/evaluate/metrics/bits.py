@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from metier.evaluate.items import BITS, GENERAL, HIDDEN, LIKELIHOODS, TEXT, Array, Items
-from metier.evaluate.metrics.base import Weighted, metric, ratio
+from metier.evaluate.metrics.base import Sums, divide, metric, ratio
 
 
 def sizes(items: Items) -> Array:
@@ -40,7 +40,7 @@ def _weighted(items: Items, general: bool) -> Array:
     return rates(items) * size / max(float(size.mean()), 1e-12)
 
 
-def _over(items: Items, amount: Array, general: bool) -> Weighted:
+def _over(items: Items, amount: Array, general: bool) -> Sums:
     """All bits of a part over all that they pay for."""
     mine = part(items, general)
     spent, paid = items.more[LIKELIHOODS] * mine, amount.astype(np.float64) * mine
@@ -53,7 +53,7 @@ def _count(items: Items) -> int:
 
 @metric("bits_per_byte", (BITS, TEXT), "lower", ("code length (bits per byte)", "编码长度（每字节比特数）"),
         (0.0, np.inf), per_item=lambda items: _weighted(items, False), needs=LIKELIHOODS, count=_count)  # fmt: skip
-def bits_per_byte(items: Items) -> Weighted:
+def bits_per_byte(items: Items) -> Sums:
     """All bits over all bytes that they pay for, of the texts of the field."""
     return _over(items, items.more["bytes"], False)
 
@@ -62,21 +62,21 @@ def bits_per_byte(items: Items) -> Weighted:
         ("code length of general text (bits per byte)", "通用文本的编码长度（每字节比特数）"), (0.0, np.inf),
         per_item=lambda items: _weighted(items, True), needs=GENERAL,
         count=lambda items: int(part(items, True).sum()))  # fmt: skip
-def general_bits_per_byte(items: Items) -> Weighted:
+def general_bits_per_byte(items: Items) -> Sums:
     """Likewise of general text that was held out (prepare.mix.general_test): what the base forgets shows here."""
     return _over(items, items.more["bytes"], True)
 
 
 @metric("bits_per_masked_token", (BITS,), "lower", ("bits per masked token", "每个被遮词元的比特数"), (0.0, np.inf),
         needs=HIDDEN, count=_count)  # fmt: skip
-def bits_per_masked_token(items: Items) -> Weighted:
+def bits_per_masked_token(items: Items) -> Sums:
     """All bits over all hidden tokens, of the texts of the field."""
     return _over(items, items.more[HIDDEN], False)
 
 
 @metric("pseudo_perplexity", (BITS,), "lower", ("pseudo-perplexity", "伪困惑度"), (1.0, np.inf), needs=HIDDEN,
         count=_count)  # fmt: skip
-def pseudo_perplexity(items: Items) -> Weighted:
+def pseudo_perplexity(items: Items) -> Sums:
     """Two to the bits of a hidden token: among how many equally likely tokens the model chooses."""
     over = _over(items, items.more[HIDDEN], False)
-    return lambda weights: np.exp2(over(weights))
+    return Sums(over.table, lambda sums: np.exp2(divide(sums[:, 0], sums[:, 1])))
