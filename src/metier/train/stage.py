@@ -94,11 +94,8 @@ def train(
     preparation = round(time.monotonic() - start, 3)
     job = loop.Job(module, task, splits["train"], splits["validation"], config, rates, seed)
     figures = loop.fit(job, out / "state", console)
-    held = splits["validation"]
-    if (task.rows == "windows" or getattr(task, "settles", False)) and held is not None:
-        with accelerator.autocast():
-            logits = loop.predict(module, held.inputs, held.lengths, held.counts, config.max_batch_tokens)
-        task.settle(logits, held.counts, held.targets)
+    if (task.rows == "windows" or getattr(task, "settles", False)) and splits["validation"] is not None:
+        _settle(task, module, splits["validation"], config, accelerator)
     module.to("cpu")
     facts = {
         "task": task_config.model_dump(mode="json"), "task_state": task.state(), "method": config.method,
@@ -108,9 +105,10 @@ def train(
         "bf16": loop.use_bf16(config), "seed": seed,
         "normalize": examples.identity.get("config", {}).get("prepare", {}).get("normalize", {}),
     }  # fmt: skip
-    model.save(out / "model", module, method, tokenizer, facts)
-    write_json(figures["history"], out / "history.json")
-    shutil.rmtree(out / "state", ignore_errors=True)
+    if accelerator.is_main_process:  # of several processes only the first writes
+        model.save(out / "model", module, method, tokenizer, facts)
+        write_json(figures["history"], out / "history.json")
+        shutil.rmtree(out / "state", ignore_errors=True)
     losses = encoded["train"].loss_report()
     summary = {
         **figures, "preparation_seconds": preparation, "parameters": _count(network),
@@ -183,10 +181,19 @@ def _splits(
         if getattr(task, "reference", False):  # what the untouched base finds, before the first step
             title = f"asking the base about {name}"
             with console.progress(title, len(inputs), "texts") as meter, accelerator.autocast():
-                found = predict(module, inputs, lengths, counts, config.max_batch_tokens, meter)
+                found = predict(module, inputs, lengths, counts, config.max_batch_tokens, meter, accelerator)
             targets = task.with_reference(targets, found)
         splits[name] = Split(inputs, lengths, counts, targets, encoded[name].sizes(), encoded[name].weights())
     return splits
+
+
+def _settle(task: Any, module: Any, held: Any, config: TrainConfig, accelerator: Any) -> None:
+    """Let the task choose on the validation split what it leaves open until the weights are there."""
+    from metier.train.loop import predict
+
+    with accelerator.autocast():
+        logits = predict(module, held.inputs, held.lengths, held.counts, config.max_batch_tokens, None, accelerator)
+    task.settle(logits, held.counts, held.targets)
 
 
 def _saving(encoded: Any) -> str:
