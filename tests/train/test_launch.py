@@ -183,3 +183,55 @@ def test_an_error_of_the_user_is_told_once(case, tmp_path):
     config, task, examples = case("classify", processes=2, learning_rate=1e30, head_learning_rate=1e30)
     with pytest.raises(UserError, match="diverged"):
         launch.train(config, task, 0, examples, tmp_path / "out", QUIET)
+
+
+# Accelerate makes no shards on processors by itself; with its state set by hand it does.
+SHARDED = """
+import pickle, sys
+from pathlib import Path
+from accelerate import Accelerator, FullyShardedDataParallelPlugin
+from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedType
+from metier.console import Console
+from metier.train import loop
+from metier.train.stage import train
+
+def make(config):
+    AcceleratorState._reset_state(reset_partial_state=True)
+    plugin = FullyShardedDataParallelPlugin(
+        fsdp_version=2, auto_wrap_policy="transformer_based_wrap", reshard_after_forward=True,
+        transformer_cls_names_to_wrap=["LlamaDecoderLayer"], cpu_ram_efficient_loading=False)
+    made = Accelerator(cpu=True, mixed_precision="no", fsdp_plugin=plugin)
+    made.state.distributed_type, made.state.fsdp_plugin = DistributedType.FSDP, plugin
+    assert made.is_fsdp2 and made.num_processes == 2
+    return made
+
+loop.make_accelerator = make
+config, task, examples = pickle.loads(Path(sys.argv[1]).read_bytes())
+train(config, task, 0, examples, Path(sys.argv[2]), Console(quiet=True))
+"""
+
+
+@pytest.mark.slow
+def test_shards_train_as_one_process_does(case, tmp_path):
+    config, task, examples = case("generate")
+    (tmp_path / "job").write_bytes(pickle.dumps((config, task, examples)))
+    (tmp_path / "script.py").write_text(SHARDED)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run([*command, tmp_path / "script.py", tmp_path / "job", tmp_path / "two"],
+                          capture_output=True, text=True, timeout=600)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    launch.train(config, task, 0, examples, tmp_path / "one", QUIET)
+    compare(tmp_path / "one", tmp_path / "two", config)
+
+
+@pytest.mark.parametrize(("change", "what"), [({"WORLD_SIZE": "2"}, "each would train alone"),
+                                              ({"ACCELERATE_USE_FSDP": "true"}, "would not make any here")])  # fmt: skip
+def test_what_accelerate_would_silently_not_do_is_an_error(change, what, monkeypatch):
+    from metier.train.loop import make_accelerator
+
+    accelerator = make_accelerator(TrainConfig(**SETTINGS))
+    for name, value in change.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=what):
+        processes.check(accelerator)

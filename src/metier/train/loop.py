@@ -156,9 +156,9 @@ def fit(job: Job, folder: Path, console: Console) -> dict[str, Any]:
             best = _end_of_epoch(job, module, accelerator, progress, best, float(schedule.get_last_lr()[0]))
     _tick(progress, clock)
     if best is not None:
-        module.load_state_dict(best, strict=False)
+        processes.put(best, module)
     if module is not job.module:  # it was sharded
-        job.module.load_state_dict(processes.weights_of(module, accelerator), strict=False)
+        processes.put(processes.weights_of(module), job.module)
     return _figures(progress, accelerator)
 
 
@@ -295,7 +295,7 @@ def _end_of_epoch(
         line |= {"validation_loss": loss, "validation_metric": metric}
         if (metric, -loss) > (progress.best, -progress.best_loss):
             progress.best, progress.best_loss, progress.best_epoch, progress.waiting = metric, loss, done, 0
-            best = processes.weights_of(module, accelerator, whole=False)
+            best = processes.weights_of(module, whole=False)
         else:
             progress.waiting += 1
             if (

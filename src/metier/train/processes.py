@@ -133,13 +133,33 @@ def to_train(module: nn.Module, accelerator: Any) -> nn.Module:
     return shards
 
 
-def weights_of(module: nn.Module, accelerator: Any, whole: bool = True) -> dict[str, torch.Tensor]:
+def put(weights: dict[str, torch.Tensor], module: nn.Module) -> None:
+    """Load what `weights_of` gave of this module, or of the copy that was sharded."""
+    _sharded(module)
+    module.load_state_dict(weights, strict=False)
+
+
+def _sharded(module: nn.Module) -> bool:
+    """Whether Accelerate has sharded the module. What was gathered for its last forward pass is let go, so that its
+    parameters are the shards."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return False
+    from torch.distributed.fsdp import FSDPModule
+
+    found = [part for part in module.modules() if isinstance(part, FSDPModule)]
+    for part in found:
+        part.reshard()
+    return bool(found)
+
+
+def weights_of(module: nn.Module, whole: bool = True) -> dict[str, torch.Tensor]:
     """Copies of all weights that move, on the CPU; every process must ask.
 
     whole: False leaves those of a sharded model where they are, each process with its shards.
     """
+    sharded = _sharded(module)
     moving = {name: p.detach() for name, p in module.named_parameters() if p.requires_grad}
-    if not accelerator.is_fsdp2:
+    if not sharded:
         return {name: p.to("cpu", copy=True) for name, p in moving.items()}
     if not whole:
         return {name: p.clone() for name, p in moving.items()}
@@ -149,7 +169,7 @@ def weights_of(module: nn.Module, accelerator: Any, whole: bool = True) -> dict[
 def state_of(module: nn.Module, optimizer: Any, best: Any, accelerator: Any) -> dict[str, Any]:
     """What a checkpoint holds of model, optimizer and random generators; every process must ask."""
     random = every(checkpoint.random_state(), accelerator)
-    if not accelerator.is_fsdp2:
+    if not _sharded(module):
         weights = {name: p.detach() for name, p in module.named_parameters() if p.requires_grad}
         return {"weights": weights, "optimizer": optimizer.state_dict(), "best": best, "random": random}
     from torch.distributed.checkpoint import state_dict
@@ -157,7 +177,7 @@ def state_of(module: nn.Module, optimizer: Any, best: Any, accelerator: Any) -> 
     whole = state_dict.StateDictOptions(full_state_dict=True, cpu_offload=True)
     found = state_dict.get_optimizer_state_dict(module, optimizer.optimizer, options=whole)
     best = best and {name: p.full_tensor().cpu() for name, p in best.items()}
-    return {"weights": weights_of(module, accelerator), "optimizer": found, "best": best, "random": random}
+    return {"weights": weights_of(module), "optimizer": found, "best": best, "random": random}
 
 
 def put_back(
@@ -174,8 +194,8 @@ def put_back(
         console.warn(f"{len(random)} processes saved this state and {world} go on: sums are rounded in another order, "
                      "and dropout draws other numbers than without the stop")  # fmt: skip
         checkpoint.seed_all(state["progress"]["step"] * world + accelerator.process_index)
-    if not accelerator.is_fsdp2:
-        module.load_state_dict(state["weights"], strict=False)
+    if not _sharded(module):
+        put(state["weights"], module)
         optimizer.load_state_dict(state["optimizer"])
         return state["best"]  # type: ignore[no-any-return]
     from torch.distributed.checkpoint import state_dict
@@ -187,7 +207,7 @@ def put_back(
     best = state["best"]
     if best is not None:
         load(best)
-        best = weights_of(module, accelerator, whole=False)
+        best = weights_of(module, whole=False)
     load(state["weights"])
     whole = state_dict.StateDictOptions(full_state_dict=True)
     state_dict.set_optimizer_state_dict(module, optimizer.optimizer, state["optimizer"], options=whole)
