@@ -114,7 +114,7 @@ def rows_of(name: str, tokenizer: Any, tokens: int, window: int, seed: int = 0) 
         if max(len(row["ids"]) for row in rows) <= window:
             found.append(rows)
             count += sum(len(row["ids"]) for row in rows)
-        if count >= wanted:
+        if count >= wanted and len(found) > 1:
             break
     held = max(1, len(found) // 11)
     return found[held:], found[:held]

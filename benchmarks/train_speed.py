@@ -17,7 +17,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=40_000, help="to train on, every question with its document")
     parser.add_argument("--window", type=int, default=2048, help="longer examples are left out")
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--ways", nargs="+", help="of the peers, if not all that they have")
     parser.add_argument("--trl", default=os.environ.get("METIER_BENCH_TRL", ""), help="a Python with TRL in it")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
@@ -68,7 +71,7 @@ def compare(name: str, folder: Path, tokenizer: Any, parameters: int, given: arg
     read = sum(len(row["ids"]) for row in rows)
     print(f"## {name}: {len(documents):,} documents, {len(rows):,} examples, {read:,} tokens read alone, {learned:,} "
           "with loss\n", flush=True)  # fmt: skip
-    found = alternate(folder, job, WAYS if many else SINGLE_WAYS, given)
+    found = alternate(folder, job, given.ways or (WAYS if many else SINGLE_WAYS), given)
     ours = found["metier"]
     lines = []
     for contestant, runs in found.items():
@@ -98,10 +101,8 @@ def in_our_order(rows: list[Any], job: dict[str, Any]) -> list[Any]:
     return [rows[index] for batch in plan.batches for family in batch for index in groups.members[family]]
 
 
-def alternate(folder: Path, job: dict[str, Any], ways: tuple[str, ...], given: argparse.Namespace) -> dict[str, Any]:
+def alternate(folder: Path, job: dict[str, Any], ways: Sequence[str], given: argparse.Namespace) -> dict[str, Any]:
     """Contestant -> its runs, or why there are none. All run once; then Metier and the fastest of each peer again."""
-    import sys
-
     peers = [f"{library}:{way}" for library in ("trl", "transformers") for way in ways
              if given.trl and (library == "trl" or way not in ("free", "packed"))]  # fmt: skip
     found: dict[str, Any] = {}

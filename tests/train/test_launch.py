@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
@@ -34,6 +34,7 @@ SETTINGS: dict[str, Any] = {"device": "cpu", "bf16": False, "threads": 1, "dropo
                             "learning_rate": 2e-3}  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 500), min_size=1, max_size=40), st.integers(1, 5), st.integers(10, 600))
 def test_every_process_takes_as_many_parts_and_every_input_counts_once(lengths, world, limit):
     class Accelerator:
@@ -225,8 +226,10 @@ def test_shards_train_as_one_process_does(case, tmp_path):
     compare(tmp_path / "one", tmp_path / "two", config)
 
 
-@pytest.mark.parametrize(("change", "what"), [({"WORLD_SIZE": "2"}, "each would train alone"),
-                                              ({"ACCELERATE_USE_FSDP": "true"}, "would not make any here")])  # fmt: skip
+SILENT = [({"WORLD_SIZE": "2"}, "each would train alone"), ({"ACCELERATE_USE_FSDP": "true"}, "would not make any here")]
+
+
+@pytest.mark.parametrize(("change", "what"), SILENT)
 def test_what_accelerate_would_silently_not_do_is_an_error(change, what, monkeypatch):
     from metier.train.loop import make_accelerator
 

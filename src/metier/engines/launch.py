@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import tempfile
@@ -34,6 +35,7 @@ from metier.registry import lookup
 from metier.train.config import TaskConfig, TrainConfig
 
 POLL_SECONDS = 0.1
+SAYING_SECONDS = 2.0  # for the others to say why, after one has died
 GRACE_SECONDS = 10.0  # between the request to stop and the end, for a process that writes a file
 TAIL = 15  # lines of a dead process that are shown
 JOB, END = "metier/job", "metier/end"  # keys of the launcher's store
@@ -121,20 +123,24 @@ class _Group:
     def result(self) -> dict[str, Any]:
         """What the first process returns. UserError: what one of them raised, or how it ended."""
         try:
-            while any(one.poll() is None for one in self.started):
-                if any(one.poll() for one in self.started):
-                    time.sleep(POLL_SECONDS)  # the others may be about to say why
-                    break
+            while any(one.poll() is None for one in self.started) and not any(one.poll() for one in self.started):
                 time.sleep(POLL_SECONDS)
-        finally:
             ended = {rank: one.poll() for rank, one in enumerate(self.started)}
+            deadline = time.monotonic() + SAYING_SECONDS
+            while any(ended.values()) and not self._error() and time.monotonic() < deadline:
+                time.sleep(POLL_SECONDS)  # the one that died may have died of another, which is about to say why
+        finally:
             self._stop()
         with self.folder:
-            for rank, code in sorted(ended.items(), key=lambda item: item[1] is None):
-                if code and (error := self._said(rank)) is not None:
-                    raise error
+            if error := self._error():
+                raise error
             self._tell_dead(ended)
             return self._said(0)  # type: ignore[no-any-return]
+
+    def _error(self) -> UserError | None:
+        """What one of the processes raised."""
+        said = (self._said(rank) for rank in range(len(self.started)))
+        return next((one for one in said if isinstance(one, UserError)), None)
 
     def _start(self, rank: int, number: int, job: Job) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "metier.engines.launch", self.folder.name]
@@ -201,6 +207,7 @@ def main(arguments: Sequence[str]) -> int:
     import importlib
 
     quiet_libraries()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this process
     rank, folder = int(os.environ["RANK"]), Path(arguments[0])
     job: Job = pickle.load(sys.stdin.buffer)
     threading.Thread(target=_watch, daemon=True).start()
