@@ -127,10 +127,13 @@ def peer(name: str, job: dict[str, Any], folder: Path, rows: list[dict[str, Any]
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder / "model")
     longest = max(len(row["ids"]) for row in rows)
     size = 1 if way in ("one", "packed") else min(job["batch"], max(1, job["limit"] // longest))
+    rows_of_step = job["batch"]  # of which a packed one holds several examples: as many tokens in a step as the others
+    if way == "packed":
+        rows_of_step *= sum(len(row["ids"]) for row in rows) / len(rows) / job["window"]
     steps = max(1, -(-len(rows) * job["epochs"] // job["batch"]))
     settings = {
         "output_dir": str(folder / "peer"), "per_device_train_batch_size": size,
-        "gradient_accumulation_steps": max(1, job["batch"] // size), "num_train_epochs": job["epochs"],
+        "gradient_accumulation_steps": max(1, round(rows_of_step / size)), "num_train_epochs": job["epochs"],
         "learning_rate": job["rate"], "lr_scheduler_type": "linear", "warmup_steps": max(1, int(steps * 0.1)),
         "weight_decay": 0.01, "max_grad_norm": 1.0, "optim": "adamw_torch_fused", "logging_steps": 1,
         "save_strategy": "no", "report_to": [], "disable_tqdm": True, "seed": job["seed"], "data_seed": job["seed"],
