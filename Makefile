@@ -1,6 +1,7 @@
 # make demo   set-up and the main job, offline, on the embedded example
 # make test   the tests          make check   formatter, linter, types
-# make bench  the tables that documents quote (long; needs METIER_DATA_MIRROR); make bench-data: those on data alone
+# make bench  the tables that documents quote (long; needs METIER_DATA_MIRROR); make bench-data: those on data alone;
+#             make bench-eval: the statistics of the verdict
 # make bench-train  training beside TRL, whose Python METIER_BENCH_TRL names (25 minutes on two cores)
 # Only Python 3.11 or newer, make and pip are needed; everything else is installed into .venv.
 
@@ -10,7 +11,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 RUN    := DO_NOT_TRACK=1 HF_HUB_DISABLE_TELEMETRY=1 HF_HUB_OFFLINE=1
 
-.PHONY: demo test check bench bench-data bench-train clean
+.PHONY: demo test check bench bench-data bench-eval bench-train clean
 
 demo: $(VENV)/.ready
 	$(RUN) $(BIN)/metier run quickstart/bank-messages
@@ -29,6 +30,9 @@ bench: $(VENV)/.ready-test
 
 bench-data: $(VENV)/.ready-test
 	$(RUN) $(BIN)/python benchmarks/run.py data
+
+bench-eval: $(VENV)/.ready-test
+	$(RUN) $(BIN)/python benchmarks/run.py eval
 
 bench-train: $(VENV)/.ready-test
 	$(RUN) $(BIN)/python benchmarks/run.py train

@@ -6,6 +6,7 @@ Limits are checked where they can be counted; what they are for cannot be. A fil
 from __future__ import annotations
 
 import ast
+import functools
 import tokenize
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,13 +27,17 @@ UPPER = (
     "run",
     "runs",
     "drafting",
+    "finding",
+    "printing",
     "prediction",
+    "explaining",
     "inspection",
 )  # what stages may not know
 STAGES = ("collect", "prepare", "train", "evaluate")
 LOWEST = ("errors", "config", "tables", "registry", "console", "artifact")
 
 
+@functools.cache
 def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
@@ -43,6 +48,7 @@ def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
             yield node
 
 
+@functools.cache
 def imports(path: Path, top_only: bool = False) -> set[str]:
     """Full names of what a file imports; with `top_only` only what importing the file itself imports."""
     module = tree(path)
@@ -158,12 +164,13 @@ PUBLIC = {
     "console": {"Console", "Meter", "PLAIN_SECONDS", "quiet_libraries", "seconds"},
     "artifact": {"Artifact", "RECORD", "RECORDED", "Store", "canonical", "environment", "fingerprint", "hash_file"},
     "recipe": {"Recipe", "dump", "load", "override", "parse", "read_word", "read_yaml", "schema", "write_word"},
-    "run": {"Context", "ORDER", "PARENTS", "TITLES", "UNREAD_TASK_FIELDS", "VERSIONS", "check", "command_line",
-            "default_context", "earlier_criteria", "find_recipe", "identity", "run", "run_stage",
-            "shipped_names", "why"},
+    "run": {"Context", "OPTIONAL", "ORDER", "PARENTS", "TITLES", "UNREAD_TASK_FIELDS", "VERSIONS", "check",
+            "command_line", "default_context", "earlier_criteria", "identity", "run", "run_stage", "why"},
+    "finding": {"find_recipe", "shipped_names"},
     "runs": {"all_runs", "check_view", "facts", "write_view"},
     "drafting": {"Draft", "FEW", "TABLES", "draft", "render", "write_recipe"},
-    "prediction": {"SUFFIXES", "collect_texts", "find_model", "predict_to"},
+    "prediction": {"SUFFIXES", "collect_texts", "find_model", "predict_to", "repaired"},
+    "explaining": {"LISTED", "SHOWN", "WORDS", "explain_to"},
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The doors: reader, operation, task, method, metric, floor, engine and tagger are found by name.
+"""The doors: reader, operation, task, method, metric, floor, check, engine and tagger are found by name.
 
 Purpose: a built-in and a plug-in of another package come through the same door, so that N tasks and M methods stay
 N + M small files. A built-in module registers its object by decorator; another package names an entry point in the
@@ -27,12 +27,13 @@ BUILTINS: dict[str, tuple[str, ...]] = {
     "task": ("metier.train.tasks",),
     "metric": ("metier.evaluate.metrics",),
     "floor": ("metier.evaluate.floors",),
+    "check": ("metier.evaluate.checks.builtin",),
     "engine": ("metier.engines",),
     "tagger": ("metier.tagging",),
 }
 # Doors whose built-ins import torch: name -> module, so that a name can be checked without the second that costs.
 LAZY: dict[str, dict[str, str]] = {
-    "method": {name: f"metier.train.methods.{name}" for name in ("full", "lora", "frozen")},
+    "method": {name: f"metier.train.methods.{name}" for name in ("full", "lora", "qlora", "frozen")},
 }
 
 _entries: dict[str, dict[str, Any]] = {kind: {} for kind in (*BUILTINS, *LAZY)}

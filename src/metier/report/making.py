@@ -13,7 +13,7 @@ import yaml
 from metier.report import charts
 from metier.report.words import Words
 
-STAGES = ("collect", "prepare", "train", "predictions", "evaluate", "report")
+STAGES = ("collect", "prepare", "train", "predictions", "checks", "evaluate", "report")
 
 
 def making(facts: Mapping[str, Any], words: Words) -> dict[str, Any]:
@@ -158,6 +158,8 @@ def _summary(train: Mapping[str, Any], words: Words) -> list[str]:
                 trainable=words.count(train.get("trainable")),
             )
         )
+    if train.get("canaries"):
+        said.append(words("train.canaries", n=words.count(train["canaries"])))
     if train.get("stopped"):
         epochs = train.get("epochs")
         said.append(

@@ -20,8 +20,8 @@ from metier.artifact import Artifact
 from metier.console import Console, seconds
 from metier.errors import UserError
 from metier.registry import lookup
-from metier.tables import read, write_json
-from metier.train import bases
+from metier.tables import read, write, write_json
+from metier.train import bases, pairs
 from metier.train.chat import stop_tokens
 from metier.train.config import TaskConfig, TrainConfig
 from metier.train.encoding import Encoded, Encoder, limit
@@ -48,9 +48,10 @@ MIN_STEPS = 40  # optimizer steps in an epoch that a small set should still have
 
 def train(
     config: TrainConfig, task_config: TaskConfig, seed: int, examples: Artifact, out: Path, console: Console,
-    near: Path | None = None,
+    near: Path | None = None, planted: tuple[int, int, int] = (0, 0, 0),
 ) -> dict[str, Any]:  # fmt: skip
-    """Write model/ and history.json into `out`; returns the figures of the run. Resumes from out/state."""
+    """Write model/ and history.json into `out`; returns the figures. Resumes from out/state. planted: see _plant."""
+    pairs.check(task_config.name, config)
     choose_waiting()
     from metier.train import loop, model
     from metier.train.network import Shape, load, load_tokenizer, pooling_of
@@ -58,6 +59,7 @@ def train(
 
     parts = _parts(examples)
     task = lookup("task", task_config.name).from_training(task_config, parts["train"])
+    parts["train"], secrets = _plant(parts["train"], task_config, planted, seed, out, console)
     method = lookup("method", config.method)
     base = bases.resolve(config.base_model, config.revision, near)
     pooling = task.pooling(pooling_of(base, config.pooling))
@@ -66,7 +68,7 @@ def train(
     if pooling == "vector":
         pooling = vector_pooling(base, task_config.embed.pooling)
     shape = Shape(task.outputs, task.problem_type, pooling, config.dropout, task.rows)
-    network: Any = load(base, shape, seed, task.label_maps())
+    network: Any = load(base, shape, seed, task.label_maps(), **getattr(method, "loading", lambda config: {})(config))
     tokenizer = load_tokenizer(base)
     encoding: dict[str, Any] = {
         "max_length": limit(network.config, tokenizer, config.max_length, task.longest),
@@ -88,38 +90,39 @@ def train(
         network.end_with(stop_tokens(tokenizer))
     rates = resolve(config, method, _count(network), parts["train"].num_rows, task)
     accelerator = loop.make_accelerator(config)
+    recomputes = _recompute(network, config, encoded["train"], accelerator.device.type, console)
     module.to(accelerator.device)
     network.to(accelerator.device)
     splits = _splits(parts, encoded, task, method, module, config, accelerator, console)
     preparation = round(time.monotonic() - start, 3)
     job = loop.Job(module, task, splits["train"], splits["validation"], config, rates, seed)
     figures = loop.fit(job, out / "state", console)
-    if (task.rows == "windows" or getattr(task, "settles", False)) and splits["validation"] is not None:
-        _settle(task, module, splits["validation"], config, accelerator)
-    module.to("cpu")
+    _settle(task, module, splits["validation"], config, accelerator)
     facts = {
         "task": task_config.model_dump(mode="json"), "task_state": task.state(), "method": config.method,
         "base": base.describe(), "base_path": "" if base.name in bases.INSTALLED else str(base.path.absolute()),
-        "needs_base": config.method != "full",
+        "needs_base": getattr(method, "needs_base", True),
         "encoding": encoding, "shape": vars(shape) | {"dropout": config.dropout}, "limit": config.max_batch_tokens,
         "bf16": loop.use_bf16(config), "seed": seed,
         "normalize": examples.identity.get("config", {}).get("prepare", {}).get("normalize", {}),
     }  # fmt: skip
+    sizes = {"parameters": _count(network), "trainable": _count(module, trainable=True),
+             "gradient_checkpointing": recomputes}  # fmt: skip
     if accelerator.is_main_process:  # of several processes only the first writes
-        model.save(out / "model", module, method, tokenizer, facts)
+        tuned = model.TunedModel(module, task, method, encoder, config.max_batch_tokens, loop.use_bf16(config))
+        sizes |= _save(tuned, facts, config, parts["validation" if splits["validation"] else "train"], out, console)
         write_json(figures["history"], out / "history.json")
         shutil.rmtree(out / "state", ignore_errors=True)
     losses = encoded["train"].loss_report()
     summary = {
-        **figures, "preparation_seconds": preparation, "parameters": _count(network),
-        "trainable": _count(module, trainable=True),
+        **figures, "preparation_seconds": preparation, **sizes,
         "base": base.describe() | {"license": base.license}, "method": config.method, "pooling": shape.pooling,
         "flat": network.flat, "peak_memory_mb": peak_memory_mb(), "monitor": task.monitor_name,
         "examples": {name: part.num_rows for name, part in parts.items()}, "max_length": encoding["max_length"],
         "learning_rate": rates.learning_rate, "head_learning_rate": rates.head_learning_rate,
         "batch_size": rates.batch_size, "planned_epochs": rates.epochs, "seed": seed,
         **{name: losses[name] for name in ("windowed", "windows", "cut", "cut_tokens")}, **encoded["train"].notes,
-        **found,
+        **found, **secrets,
     }  # fmt: skip
     _tell_result(summary, console)
     return summary
@@ -163,6 +166,27 @@ def _parts(examples: Artifact) -> dict[str, pa.Table]:
     return parts
 
 
+def _plant(
+    train: pa.Table, task: TaskConfig, planted: tuple[int, int, int], seed: int, out: Path, console: Console
+) -> tuple[pa.Table, dict[str, int]]:
+    """The training examples with canaries behind them, which are kept in `out`, and how many rows those are.
+
+    planted: number of canaries (canaries.py), how often each is learned, among how many candidates it is ranked.
+    """
+    from metier.train import canaries
+
+    number, repeats, candidates = planted
+    found = canaries.draw(train, task, number, candidates, seed)
+    if not found.num_rows:
+        return train, {}
+    write(found, out / canaries.FILE)
+    more = canaries.plant(train, found, repeats)
+    rows = more.num_rows - train.num_rows
+    console.warn(f"{rows:,} planted canaries are learned beside {train.num_rows:,} training examples "
+                 "(evaluate.privacy.canaries)")  # fmt: skip
+    return more, {"canaries": rows}
+
+
 def _splits(
     parts: dict[str, pa.Table], encoded: dict[str, Encoded], task: Any, method: Any, module: Any,
     config: TrainConfig, accelerator: Any, console: Console,
@@ -188,12 +212,45 @@ def _splits(
 
 
 def _settle(task: Any, module: Any, held: Any, config: TrainConfig, accelerator: Any) -> None:
-    """Let the task choose on the validation split what it leaves open until the weights are there."""
+    """What no gradient teaches is chosen on the validation split, where the task has something of the kind."""
     from metier.train.loop import predict
 
-    with accelerator.autocast():
-        logits = predict(module, held.inputs, held.lengths, held.counts, config.max_batch_tokens, None, accelerator)
-    task.settle(logits, held.counts, held.targets)
+    if (task.rows == "windows" or getattr(task, "settles", False)) and held is not None:
+        with accelerator.autocast():
+            most = config.max_batch_tokens
+            logits = predict(module, held.inputs, held.lengths, held.counts, most, None, accelerator)
+        task.settle(logits, held.counts, held.targets)
+
+
+def _recompute(network: Any, config: TrainConfig, encoded: Encoded, device: str, console: Console) -> bool:
+    """Whether layers are computed again in the backward pass; of a base that learns nothing none needs to be."""
+    from metier.train import recomputing
+    from metier.train.loop import use_bf16
+
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        return False
+    tokens = min(config.max_batch_tokens, sum(encoded.lengths()))
+    used = recomputing.use(network, config.gradient_checkpointing, tokens, use_bf16(config), device)
+    if used:
+        console.say("  layers are computed again in the backward pass (train.gradient_checkpointing)")
+    return used
+
+
+def _save(
+    tuned: Any, facts: dict[str, Any], config: TrainConfig, asked: pa.Table, out: Path, console: Console
+) -> dict[str, Any]:
+    """Write the model, merged if the recipe says so; then the adapter lies beside it. Returns what is to be told."""
+    from metier.train import merging, model
+
+    tokenizer = tuned.encoder.tokenizer
+    if config.save == "adapter" or merging.whole(tuned.method):
+        tuned.module.to("cpu")
+        model.save(out / "model", tuned.module, tuned.method, tokenizer, facts)
+        return {}
+    adapter = out / "adapter"
+    model.save(adapter, tuned.module, tuned.method, tokenizer, facts)
+    tuned.module.eval()
+    return {"merged": merging.merge(tuned, adapter, out / "model", asked.slice(0, merging.ASKED), console)}
 
 
 def _saving(encoded: Any) -> str:
@@ -203,7 +260,9 @@ def _saving(encoded: Any) -> str:
 
 
 def _count(module: Any, trainable: bool = False) -> int:
-    return sum(p.numel() for p in module.parameters() if p.requires_grad or not trainable)
+    from metier.train.quantization import size
+
+    return sum(size(p) for p in module.parameters() if p.requires_grad or not trainable)
 
 
 def _tell_losses(encoded: Encoded, encoder: Encoder, console: Console) -> None:
