@@ -2,6 +2,7 @@
 # make test   the tests          make check   formatter, linter, types
 # make bench  the tables that documents quote (long; needs METIER_DATA_MIRROR); make bench-data: those on data alone;
 #             make bench-eval: the statistics of the verdict
+# make bench-train  training beside TRL, whose Python METIER_BENCH_TRL names (25 minutes on two cores)
 # Only Python 3.11 or newer, make and pip are needed; everything else is installed into .venv.
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 RUN    := DO_NOT_TRACK=1 HF_HUB_DISABLE_TELEMETRY=1 HF_HUB_OFFLINE=1
 
-.PHONY: demo test check bench bench-data bench-eval clean
+.PHONY: demo test check bench bench-data bench-eval bench-train clean
 
 demo: $(VENV)/.ready
 	$(RUN) $(BIN)/metier run quickstart/bank-messages
@@ -32,6 +33,9 @@ bench-data: $(VENV)/.ready-test
 
 bench-eval: $(VENV)/.ready-test
 	$(RUN) $(BIN)/python benchmarks/run.py eval
+
+bench-train: $(VENV)/.ready-test
+	$(RUN) $(BIN)/python benchmarks/run.py train
 
 # PyTorch goes first, by itself: resolved together with the rest, pip may look at builds for other hardware.
 $(VENV)/.ready: pyproject.toml constraints.txt

@@ -4,6 +4,7 @@
     python benchmarks/run.py data     # reading and preparing documents (over an hour)
     python benchmarks/run.py model    # training
     python benchmarks/run.py eval     # judging: the statistics by simulation, their cost, the floors (an hour)
+    python benchmarks/run.py train    # training models that write, beside TRL (25 minutes)
 
 The names of peers' Python interpreters are options of the single scripts and environment variables named in them; a
 peer that is not installed has no column.
@@ -20,6 +21,7 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
              "prepare_scale.py linear", "prepare_scale.py gigabyte"),
     "model": ("startup.py", "attention.py", "classify.py", "tasks.py", "shared_documents.py"),
     "eval": ("eval_intervals.py", "eval_tests.py", "eval_verdict.py", "eval_scale.py", "floors.py"),
+    "train": ("train_speed.py", "train_memory.py", "train_growth.py"),
 }  # fmt: skip
 
 

@@ -331,7 +331,7 @@ def _work(stage: str, recipe: Recipe, context: Context) -> Callable[[Path], dict
         embed = embedder(_base(recipe, context)) if recipe.prepare.dedup.semantic.by_base else None
         return lambda out: prepare(*given, out, console, recipe.engine, embed)
     if stage == "train":
-        from metier.train.stage import train
+        from metier.engines.launch import train
 
         return lambda out: train(
             recipe.train, recipe.task, recipe.seed, done["prepare"], out, console, near=context.base,

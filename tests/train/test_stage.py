@@ -191,8 +191,8 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights(base, examples, tmp
     def start(out: str) -> subprocess.Popen:
         return subprocess.Popen([sys.executable, "-c", RUN, str(artifact.path), base_model, str(tmp_path / out)])
 
-    assert start("whole").wait(120) == 0
-    killed, deadline = start("killed"), time.monotonic() + 60
+    assert start("whole").wait(600) == 0
+    killed, deadline = start("killed"), time.monotonic() + 300  # a busy machine
     state = tmp_path / "killed" / "state" / "state.pt"
     while not _step(state) >= 20 and time.monotonic() < deadline and killed.poll() is None:
         time.sleep(0.002)
@@ -200,7 +200,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights(base, examples, tmp
     killed.wait(30)
     assert 20 <= _step(state) < 72, "the run was not killed in the middle"
     assert not (tmp_path / "killed" / "model").exists()
-    assert start("killed").wait(120) == 0
+    assert start("killed").wait(600) == 0
     weights = [(tmp_path / name / "model" / "model.safetensors").read_bytes() for name in ("whole", "killed")]
     assert weights[0] == weights[1]
     histories = [(tmp_path / name / "history.json").read_text() for name in ("whole", "killed")]

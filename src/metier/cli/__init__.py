@@ -50,6 +50,7 @@ for add in ADDERS:
 
 def main() -> None:
     """Entry point of the `metier` command."""
+    from metier.engines import launch
     from metier.errors import UserError, of_system
 
     for stream in (sys.stdout, sys.stderr):  # a screen that cannot show Chinese shows "?", and does not end the run
@@ -57,7 +58,8 @@ def main() -> None:
             stream.reconfigure(errors="replace")
     quiet_libraries()
     try:
-        app()
+        if not launch.follow():  # several processes of a launcher: the first runs the command
+            app()
     except UserError as error:
         _fail(error)
     except OSError as error:
@@ -69,6 +71,8 @@ def main() -> None:
         if error.code == INTERRUPTED:
             print("stopped; finished stages are kept, run the same command to go on", file=sys.stderr)
         raise
+    finally:
+        launch.release()
 
 
 def _fail(error: Exception) -> NoReturn:

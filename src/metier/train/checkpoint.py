@@ -1,7 +1,8 @@
 """A resumable state of the loop, written whole or not at all.
 
 Purpose: after a kill -9 training goes on at the last saved step and ends with the weights of an undisturbed run: the
-state holds weights, optimizer, schedule, position in the epoch, best weights so far and the random generators.
+state holds weights, optimizer, schedule, position in the epoch, best weights so far and every process's random
+generators.
 The new file is written beside the old one, fsynced and renamed over it. Trade-off: one state is kept, not a history.
 """
 
@@ -23,20 +24,16 @@ def save(folder: Path, state: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / (FILE + ".new")
     with temporary.open("wb") as stream:
-        torch.save({**state, "random": random_state()}, stream)
+        torch.save(state, stream)
         stream.flush()
         os.fsync(stream.fileno())
     os.replace(temporary, folder / FILE)
 
 
 def load(folder: Path) -> dict[str, Any] | None:
-    """The saved state, or None when there is none. Restores the random generators."""
+    """The saved state, or None when there is none."""
     path = folder / FILE
-    if not path.is_file():
-        return None
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    restore_random(state.pop("random"))
-    return state
+    return torch.load(path, map_location="cpu", weights_only=True) if path.is_file() else None
 
 
 def random_state() -> dict[str, Any]:

@@ -213,6 +213,10 @@ class TrainConfig(Section):
     """Save a resumable state at the first step after so many seconds. Does not change the result."""
     device: Literal["auto", "cpu", "cuda", "mps"] = execution("auto")
     """Where to compute; auto: cuda, then mps, then cpu."""
+    processes: int = execution(1, ge=1)
+    """Processes that train together on this machine, each with its share of every batch: one for each GPU, or on
+    processors of many cores. Sums are rounded in another order, and dropout draws other numbers."""
     threads: int = execution(0, ge=0)
-    """Processor threads; 0: PyTorch's choice. Sums are rounded in another order with another number of threads, so
-    bits repeat only for the same number; the meaning of the run does not change."""
+    """Processor threads; 0: PyTorch's choice, or an equal share of the processors for each of several processes. Sums
+    are rounded in another order with another number of threads, so bits repeat only for the same number; the meaning of
+    the run does not change."""

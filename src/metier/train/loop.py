@@ -9,6 +9,7 @@ Not covered: what is learned (tasks/), which weights move (methods/), how texts 
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sys
 import time
@@ -22,8 +23,8 @@ from torch import nn
 
 from metier.console import Console, seconds
 from metier.errors import UserError
-from metier.train import checkpoint, joint
-from metier.train.batching import batches_per_epoch, inference_batches, micro_batches, plan_epoch
+from metier.train import checkpoint, joint, processes
+from metier.train.batching import batches_per_epoch, inference_batches, plan_epoch
 from metier.train.config import TrainConfig
 
 
@@ -93,6 +94,7 @@ class Progress:
     position: int = 0  # batches done in this epoch
     step: int = 0  # optimizer steps done
     tokens: int = 0
+    empty_parts: int = 0  # of processes that kept others company
     seconds: float = 0.0
     loss_sum: float = 0.0  # over this epoch's examples so far
     best: float = -math.inf
@@ -108,13 +110,14 @@ def fit(job: Job, folder: Path, console: Console) -> dict[str, Any]:
 
     After the call the module holds the best weights on validation (the last ones if there is no validation split).
     """
-    module, train, config = job.module, job.train, job.config
+    train, config = job.train, job.config
     accelerator = make_accelerator(config)
-    checkpoint.seed_all(job.seed)
+    checkpoint.seed_all(job.seed + accelerator.process_index)
+    module = processes.to_train(job.module, accelerator)
     optimizer = make_optimizer(module, config, job.rates)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _linear(job.total, config.warmup))
     model, optimizer = accelerator.prepare(module, optimizer)
-    progress, best = _resume(folder, module, optimizer, schedule, console)
+    progress, best = _resume(folder, module, optimizer, schedule, accelerator, console)
     clock = saved = time.monotonic()
     with console.progress("training", job.total, "steps") as meter:
         meter.advance(progress.step)
@@ -130,7 +133,10 @@ def fit(job: Job, folder: Path, console: Console) -> dict[str, Any]:
                 if progress.step >= job.total:
                     break
                 backward = joint.backward if job.joint else _backward
-                progress.loss_sum += backward(job, model, accelerator, batch, mean_weight)
+                loss = backward(job, model, accelerator, batch, mean_weight)
+                due = accelerator.is_main_process and time.monotonic() - saved >= config.checkpoint_seconds
+                loss, due = processes.summed(accelerator, loss, due)  # so that all processes do the same
+                progress.loss_sum += loss
                 if not math.isfinite(progress.loss_sum):
                     raise UserError(
                         f"training has diverged: the loss is {progress.loss_sum} at step {progress.step + 1}",
@@ -142,35 +148,47 @@ def fit(job: Job, folder: Path, console: Console) -> dict[str, Any]:
                 optimizer.zero_grad()
                 progress.position, progress.step = progress.position + 1, progress.step + 1
                 progress.tokens += sum(train.lengths[i] for i in batch)
+                if not job.joint:
+                    world = accelerator.num_processes
+                    progress.empty_parts += processes.empty(batch, train.lengths, config.max_batch_tokens, world)
                 meter.advance(1, _note(progress))
-                if time.monotonic() - saved >= config.checkpoint_seconds and accelerator.is_main_process:
+                if due:
                     clock = _tick(progress, clock)
-                    _save(folder, module, optimizer, schedule, progress, best)
+                    _save(folder, module, optimizer, schedule, progress, best, accelerator)
                     saved = time.monotonic()
-            best = _end_of_epoch(job, model, progress, best, float(schedule.get_last_lr()[0]))
+            best = _end_of_epoch(job, module, accelerator, progress, best, float(schedule.get_last_lr()[0]))
     _tick(progress, clock)
     if best is not None:
-        module.load_state_dict(best, strict=False)
+        processes.put(best, module)
+    if module is not job.module:  # it was sharded
+        processes.put(processes.weights_of(module), job.module)
     return _figures(progress, accelerator)
 
 
 @torch.no_grad()
 def predict(
     model: nn.Module, inputs: Sequence[Any], lengths: Sequence[int], counts: Sequence[int], limit: int,
-    meter: Any = None,
+    meter: Any = None, accelerator: Any = None,
 ) -> torch.Tensor:  # fmt: skip
-    """Logits (R, outputs) float32 on the CPU, in the order of `inputs`; batches of at most `limit` tokens."""
+    """Logits (R, outputs) float32 on the CPU, in the order of `inputs`; batches of at most `limit` tokens.
+
+    accelerator: its processes share the batches out, and each gets all logits; None: this process asks alone.
+    """
     was_training = model.training
     model.eval()
-    rows: list[torch.Tensor] = [torch.zeros(0)] * len(inputs)
-    for batch in inference_batches(lengths, limit):
+    rows: list[torch.Tensor | None] = [None] * len(inputs)
+    batches, real = processes.mine(inference_batches(lengths, limit), accelerator)
+    for number, batch in enumerate(batches):
         logits = model([inputs[i] for i in batch]).float().cpu()
+        if number >= real:
+            break
         for index, piece in zip(batch, logits.split([counts[i] for i in batch]), strict=True):
             rows[index] = piece
         if meter is not None:
             meter.advance(len(batch))
     model.train(was_training)
-    return torch.cat(rows) if rows else torch.zeros(0, 0)
+    found = processes.exchanged(rows, accelerator)
+    return torch.cat(found) if found else torch.zeros(0, 0)
 
 
 def make_accelerator(config: TrainConfig) -> Any:
@@ -178,12 +196,15 @@ def make_accelerator(config: TrainConfig) -> Any:
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
-    pick_device(config.device)
+    cpu = pick_device(config.device) == "cpu"
     if config.threads:
         torch.set_num_threads(config.threads)
-    AcceleratorState._reset_state(reset_partial_state=config.device == "cpu")
+    AcceleratorState._reset_state(reset_partial_state=cpu)
     reuse_memory()
-    return Accelerator(cpu=config.device == "cpu", mixed_precision="bf16" if use_bf16(config) else "no")
+    precision = "bf16" if use_bf16(config) else "no"
+    made = Accelerator(cpu=cpu, mixed_precision=precision, kwargs_handlers=[processes.ddp_settings()])
+    processes.check(made)
+    return made
 
 
 def pick_device(wanted: str) -> str:
@@ -248,42 +269,36 @@ def _backward(job: Job, model: nn.Module, accelerator: Any, batch: Sequence[int]
     """Add the gradient of the batch's loss, divided by `mean_weight`, to the parameters; returns this process's part
     of the loss, not divided."""
     train, config, total = job.train, job.config, 0.0
-    for part, weight in _parts(batch, train.lengths, config.max_batch_tokens, accelerator):
-        logits = model([train.inputs[i] for i in part])
-        counts, targets = [train.counts[i] for i in part], [train.targets[i] for i in part]
-        losses = job.task.loss(logits, counts, targets, config.label_smoothing)
-        accelerator.backward(losses.sum() * (weight / mean_weight))
-        total += losses.sum().item()
+    parts = processes.parts(batch, train.lengths, config.max_batch_tokens, accelerator)
+    for number, (part, weight) in enumerate(parts):
+        last = number + 1 == len(parts)  # gradients are exchanged with the last part alone
+        with contextlib.nullcontext() if last else accelerator.no_sync(model):
+            logits = model([train.inputs[i] for i in part])
+            counts, targets = [train.counts[i] for i in part], [train.targets[i] for i in part]
+            losses = job.task.loss(logits, counts, targets, config.label_smoothing).sum()
+            accelerator.backward(losses * (weight / mean_weight))
+        total += losses.item() if weight else 0.0
     return total
 
 
-def _parts(batch: Sequence[int], lengths: Sequence[int], limit: int, accelerator: Any) -> list[tuple[list[int], float]]:
-    """This process's share of a batch as micro-batches, each with the factor that DDP's averaging needs."""
-    world, rank = accelerator.num_processes, accelerator.process_index
-    mine = list(batch[rank::world])
-    if not mine:  # every process must take part in the exchange of gradients
-        return [([batch[0]], 0.0)]
-    return [(part, float(world)) for part in micro_batches(mine, lengths, limit)]
-
-
 def _end_of_epoch(
-    job: Job, model: nn.Module, progress: Progress, best: dict[str, Any] | None, learning_rate: float
+    job: Job, module: nn.Module, accelerator: Any, progress: Progress, best: dict[str, Any] | None, rate: float
 ) -> dict[str, Any] | None:
     """Validate, write a line of history, keep the best weights, decide whether to stop."""
     done, share = progress.step / job.per_epoch, progress.position / job.per_epoch
-    line = {"epoch": round(done, 3), "step": progress.step, "learning_rate": learning_rate,
+    line = {"epoch": round(done, 3), "step": progress.step, "learning_rate": rate,
             "train_loss": progress.loss_sum / max(1.0, sum(job.train.weights) * share)}  # fmt: skip
     validation = job.validation
     if validation is not None and len(validation):
         counts, targets = validation.counts, validation.targets
-        logits = predict(model, validation.inputs, validation.lengths, counts, job.config.max_batch_tokens)
+        limit = job.config.max_batch_tokens
+        logits = predict(module, validation.inputs, validation.lengths, counts, limit, None, accelerator)
         loss = job.task.loss(logits, counts, targets, 0.0).sum().item() / max(1.0, sum(validation.weights))
         metric = job.task.monitor(logits, counts, targets)
         line |= {"validation_loss": loss, "validation_metric": metric}
         if (metric, -loss) > (progress.best, -progress.best_loss):
             progress.best, progress.best_loss, progress.best_epoch, progress.waiting = metric, loss, done, 0
-            weights = job.module.named_parameters()
-            best = {name: p.detach().to("cpu", copy=True) for name, p in weights if p.requires_grad}
+            best = processes.weights_of(module, whole=False)
         else:
             progress.waiting += 1
             if (
@@ -316,25 +331,27 @@ def _tick(progress: Progress, clock: float) -> float:
     return now
 
 
-def _save(folder: Path, module: nn.Module, optimizer: Any, schedule: Any, progress: Progress, best: Any) -> None:
-    weights = {name: p.detach() for name, p in module.named_parameters() if p.requires_grad}
-    checkpoint.save(folder, {"weights": weights, "optimizer": optimizer.state_dict(), "best": best,
-                             "schedule": {"last_epoch": schedule.last_epoch, "rates": schedule.get_last_lr()},
-                             "progress": asdict(progress)})  # fmt: skip
+def _save(
+    folder: Path, module: nn.Module, optimizer: Any, schedule: Any, progress: Progress, best: Any, accelerator: Any
+) -> None:
+    """Every process takes part; the first one writes."""
+    state = processes.state_of(module, optimizer, best, accelerator)
+    if accelerator.is_main_process:
+        when = {"last_epoch": schedule.last_epoch, "rates": schedule.get_last_lr()}
+        checkpoint.save(folder, {**state, "progress": asdict(progress), "schedule": when})
 
 
 def _resume(
-    folder: Path, module: nn.Module, optimizer: Any, schedule: Any, console: Console
+    folder: Path, module: nn.Module, optimizer: Any, schedule: Any, accelerator: Any, console: Console
 ) -> tuple[Progress, dict[str, Any] | None]:
     state = checkpoint.load(folder)
     if state is None:
         return Progress(), None
-    module.load_state_dict(state["weights"], strict=False)
-    optimizer.load_state_dict(state["optimizer"])
+    best = processes.put_back(state, module, optimizer, accelerator, console)
     schedule.last_epoch, schedule._last_lr = state["schedule"]["last_epoch"], state["schedule"]["rates"]
     progress = Progress(**state["progress"])
     console.say(f"  goes on at step {progress.step:,}, where the last run stopped ({seconds(progress.seconds)} saved)")
-    return progress, state["best"]
+    return progress, best
 
 
 def _figures(progress: Progress, accelerator: Any) -> dict[str, Any]:
@@ -343,5 +360,6 @@ def _figures(progress: Progress, accelerator: Any) -> dict[str, Any]:
         "best_epoch": round(progress.best_epoch, 3), "stopped": progress.stopped or "end",
         "epochs": progress.history[-1]["epoch"] if progress.history else 0.0, "history": progress.history,
         "device": str(accelerator.device), "processes": accelerator.num_processes,
+        "empty_parts": progress.empty_parts,
         "dtype": "bfloat16" if accelerator.mixed_precision == "bf16" else "float32",
     }  # fmt: skip

@@ -85,10 +85,11 @@ def train(
     facts = _facts(ready, method, shape, config, seed, examples)
     sizes = {"parameters": _count(network), "trainable": _count(module, trainable=True),
              "gradient_checkpointing": recomputes}  # fmt: skip
-    sizes |= _save(model.TunedModel(module, task, method, encoder, config.max_batch_tokens, loop.use_bf16(config)),
-                   facts, config, parts["validation" if splits["validation"] else "train"], out, console)  # fmt: skip
-    write_json(figures["history"], out / "history.json")
-    shutil.rmtree(out / "state", ignore_errors=True)
+    if accelerator.is_main_process:  # of several processes only the first writes
+        tuned = model.TunedModel(module, task, method, encoder, config.max_batch_tokens, loop.use_bf16(config))
+        sizes |= _save(tuned, facts, config, parts["validation" if splits["validation"] else "train"], out, console)
+        write_json(figures["history"], out / "history.json")
+        shutil.rmtree(out / "state", ignore_errors=True)
     report = encoded["train"].loss_report()
     summary = {
         **figures, "preparation_seconds": preparation, **sizes,
@@ -215,7 +216,7 @@ def _splits(
         if getattr(task, "reference", False):  # what the untouched base finds, before the first step
             title = f"asking the base about {name}"
             with console.progress(title, len(inputs), "texts") as meter, accelerator.autocast():
-                found = predict(module, inputs, lengths, counts, config.max_batch_tokens, meter)
+                found = predict(module, inputs, lengths, counts, config.max_batch_tokens, meter, accelerator)
             targets = task.with_reference(targets, found)
         splits[name] = Split(inputs, lengths, counts, targets, encoded[name].sizes(), encoded[name].weights())
     return splits
@@ -263,7 +264,8 @@ def _settle(task: Any, module: Any, held: Any, config: TrainConfig, accelerator:
 
     if (task.rows == "windows" or getattr(task, "settles", False)) and held is not None:
         with accelerator.autocast():
-            logits = predict(module, held.inputs, held.lengths, held.counts, config.max_batch_tokens)
+            most = config.max_batch_tokens
+            logits = predict(module, held.inputs, held.lengths, held.counts, most, None, accelerator)
         task.settle(logits, held.counts, held.targets)
 
 
