@@ -13,7 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,13 @@ from metier.errors import UserError, nearest
 from metier.prepare.files import digests
 from metier.recipe import Recipe
 
-VERSIONS = {"collect": 3, "prepare": 3, "train": 2, "predictions": 3, "checks": 1, "evaluate": 3, "report": 3}
+VERSIONS = {"collect": 3, "prepare": 3, "train": 2, "predictions": 4, "checks": 1, "evaluate": 4, "report": 4}
 PARENTS: dict[str, tuple[str, ...]] = {
     "collect": (),
     "prepare": ("collect",),
     "train": ("prepare",),
     "predictions": ("prepare", "train"),
-    "checks": ("prepare", "train"),
+    "checks": ("prepare", "train", "predictions"),
     "evaluate": ("prepare", "predictions", "checks"),
     "report": ("collect", "prepare", "train", "evaluate"),
 }
@@ -103,6 +103,7 @@ def check(recipe: Recipe) -> None:
     """What can be known to be wrong before anything is read: names behind doors, criteria, contradictions."""
     from metier.evaluate.criteria import check_config
     from metier.registry import names
+    from metier.report.dossier import check_provided
 
     if not recipe.collect.sources:
         raise UserError("the recipe names no documents", "collect.sources", "add at least one file, folder or glob")
@@ -122,16 +123,24 @@ def check(recipe: Recipe) -> None:
         raise UserError("canaries are planted for the check `privacy`, and the recipe does not ask for it",
                         "evaluate.privacy.canaries", "add privacy to evaluate.checks, or set it to 0")  # fmt: skip
     check_config(recipe.evaluate, recipe.task)
+    check_provided(recipe.report.provided)
 
 
 def _check_labels(recipe: Recipe, context: Context) -> None:
-    """Criteria may name labels, which are known once the examples are: before training rather than after it."""
+    """Criteria may name labels and parts, which are known once the examples are: before training, not after it."""
+    from metier.evaluate import load, slices
     from metier.evaluate.criteria import check as check_criteria
+    from metier.evaluate.criteria import switched_on
     from metier.evaluate.floors import model_names
 
     labels = context.done["prepare"].summary["labels"]
     classes = [label for label, counts in labels.items() if counts["train"]]
-    check_criteria(recipe.evaluate.accept, recipe.task, model_names(recipe.evaluate, recipe.task), classes or None)
+    models = model_names(recipe.evaluate, recipe.task)
+    given = (recipe.evaluate.accept, recipe.task, models, classes or None, switched_on(recipe.evaluate))
+    criteria = check_criteria(*given)
+    if any(one.part for one in criteria):
+        test = load.split_rows(context.done["prepare"].path / "examples.parquet")
+        slices.check(criteria, test, context.done["collect"].path / "documents.parquet")
 
 
 def identity(stage: str, recipe: Recipe, context: Context) -> dict[str, Any]:
@@ -170,11 +179,13 @@ def identity(stage: str, recipe: Recipe, context: Context) -> dict[str, Any]:
             if any(recipe.evaluate.planted):
                 content["config"]["canaries"] = list(recipe.evaluate.planted)
         if stage == "predictions":  # only what changes an answer, so that a new criterion asks no model again
-            keep = ("floors", "base", "corpus")
+            keep: tuple[str, ...] = ("floors", "base", "corpus", "validation_items")
             content["config"]["evaluate"] = {k: v for k, v in content["config"]["evaluate"].items() if k in keep}
         if stage == "checks":
             keep = ("checks", *recipe.evaluate.checks)
             content["config"]["evaluate"] = {k: v for k, v in content["config"]["evaluate"].items() if k in keep}
+    if stage == "evaluate" and (promised := context.done["predictions"].summary.get("criteria")):
+        content["frozen"] = promised  # what was promised before those answers were given is told with the verdict
     versions = _plugins(stage, recipe, context)
     return content | {"plugins": versions} if versions else content
 
@@ -317,14 +328,14 @@ def _work(stage: str, recipe: Recipe, context: Context) -> Callable[[Path], dict
         from metier.evaluate.checks.run import ask_all
 
         asked = Asked(recipe.evaluate, recipe.task, recipe.train, recipe.seed, done["prepare"], done["train"], console,
-                      context.base)  # fmt: skip
-        return lambda out: ask_all(asked, out)
+                      context.base, done["predictions"])  # fmt: skip
+        return lambda out: ask_all(replace(asked, folder=out), out)
     if stage == "evaluate":
         from metier.evaluate.stage import evaluate
 
         return lambda out: evaluate(
             recipe.evaluate, recipe.task, recipe.seed, done["prepare"], done["predictions"], out, console,
-            done.get("checks"),
+            done.get("checks"), done["collect"].path / "documents.parquet",
         )  # fmt: skip
     from metier.report.stage import report
     from metier.runs import facts

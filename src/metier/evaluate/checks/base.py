@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 
 from metier.artifact import Artifact
 from metier.console import Console
+from metier.errors import UserError, nearest
 from metier.evaluate.compare import Setting
 from metier.evaluate.config import EvaluateConfig
 from metier.evaluate.items import Items
@@ -42,6 +43,8 @@ class Asked:
     trained: Artifact
     console: Console
     near: Path | None = None  # a base named by a relative path starts here
+    predictions: Artifact | None = None  # what every model answered to the test set
+    folder: Path | None = None  # of the unfinished artifact: what a check keeps here is there again after a crash
 
     @cached_property
     def parts(self) -> dict[str, pa.Table]:
@@ -67,6 +70,16 @@ class Asked:
     def classes(self) -> list[str]:
         """The labels known in training, in the order of the scores; empty where the task has none."""
         return list(getattr(self.tuned.task, "classes", []))
+
+    def stored(self, model: str) -> pa.Table:
+        """Rows of `predict.PREDICTIONS` that a model gave to `parts["test"]`, in its order; UserError without any."""
+        assert self.predictions is not None
+        table = read(self.predictions.path / "predictions.parquet")
+        known = pc.unique(table["model"]).to_pylist()
+        if model not in known:
+            raise UserError(f"no model '{model}' answered the test set", "evaluate", nearest(model, known))
+        mine = table.filter(pc.equal(table["model"], model))
+        return mine.take(pc.index_in(self.parts["test"]["id"].combine_chunks(), value_set=mine["id"].combine_chunks()))
 
     def answer(self, model: Model, rows: pa.Table) -> pa.Table:
         """Rows of `predict.PREDICTIONS`: what a model answers to rows like those of `parts["test"]`, in their order.
