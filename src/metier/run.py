@@ -30,7 +30,7 @@ PARENTS: dict[str, tuple[str, ...]] = {
     "prepare": ("collect",),
     "train": ("prepare",),
     "predictions": ("prepare", "train"),
-    "checks": ("prepare", "train", "predictions"),
+    "checks": ("collect", "prepare", "train", "predictions"),
     "evaluate": ("prepare", "predictions", "checks"),
     "report": ("collect", "prepare", "train", "evaluate"),
 }
@@ -104,6 +104,7 @@ def check(recipe: Recipe) -> None:
     from metier.evaluate.criteria import check_config
     from metier.registry import names
     from metier.report.dossier import check_provided
+    from metier.train.pairs import check as check_pair
 
     if not recipe.collect.sources:
         raise UserError("the recipe names no documents", "collect.sources", "add at least one file, folder or glob")
@@ -122,6 +123,7 @@ def check(recipe: Recipe) -> None:
     if recipe.evaluate.privacy.canaries and "privacy" not in recipe.evaluate.checks:
         raise UserError("canaries are planted for the check `privacy`, and the recipe does not ask for it",
                         "evaluate.privacy.canaries", "add privacy to evaluate.checks, or set it to 0")  # fmt: skip
+    check_pair(recipe.task.name, recipe.train)
     check_config(recipe.evaluate, recipe.task)
     check_provided(recipe.report.provided)
 
@@ -328,7 +330,7 @@ def _work(stage: str, recipe: Recipe, context: Context) -> Callable[[Path], dict
         from metier.evaluate.checks.run import ask_all
 
         asked = Asked(recipe.evaluate, recipe.task, recipe.train, recipe.seed, done["prepare"], done["train"], console,
-                      context.base, done["predictions"])  # fmt: skip
+                      context.base, done["predictions"], documents=done["collect"])  # fmt: skip
         return lambda out: ask_all(replace(asked, folder=out), out)
     if stage == "evaluate":
         from metier.evaluate.stage import evaluate

@@ -16,6 +16,7 @@ from metier.cli import (
     deidentify,
     explain,
     inspect,
+    merge,
     new,
     pdf,
     power,
@@ -40,8 +41,8 @@ app = typer.Typer(
     help="Turn a general language model into an industry's own, and prove whether that helped.",
 )
 ADDERS = (
-    run.add, new.add, inspect.add, show.add, why.add, schema.add, stages.add, deidentify.add, predict.add, runs.add,
-    bases.add, explain.add, pdf.add, verdict.add, replay.add, power.add,
+    run.add, new.add, inspect.add, show.add, why.add, schema.add, stages.add, deidentify.add, predict.add, explain.add,
+    merge.add, runs.add, bases.add, pdf.add, verdict.add, replay.add, power.add,
 )  # fmt: skip
 for add in ADDERS:
     add(app)

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from metier.config import Section
+from metier.evaluate.config_behaviour import BiasConfig, RobustnessConfig
 from metier.evaluate.config_evidence import ContaminationConfig, ExplanationConfig, PrivacyConfig
 from metier.evaluate.config_writing import FluencyConfig, JudgeConfig, RelevanceConfig
 
@@ -27,9 +28,22 @@ class EvaluateConfig(Section):
     checks: tuple[str, ...] = ()
     """What the models are asked beyond the test set (names behind the door `check`). Each stores what was said and
     gives figures."""
-    judge: JudgeConfig = JudgeConfig()
+    robustness: RobustnessConfig = RobustnessConfig()
+    """Texts with errors, in other scripts, among other texts."""
+    bias: BiasConfig = BiasConfig()
+    """Groups of people, and names and words that stand for them."""
+    privacy: PrivacyConfig = PrivacyConfig()
+    """What the model remembers of its training texts."""
+    contamination: ContaminationConfig = ContaminationConfig()
+    """Whether training, or the base, knows the test set."""
+    explanation: ExplanationConfig = ExplanationConfig()
+    """Which words and which training examples an answer rests on."""
     relevance: RelevanceConfig = RelevanceConfig()
+    """Whether written answers belong to their questions."""
     fluency: FluencyConfig = FluencyConfig()
+    """Whether written answers are well-formed."""
+    judge: JudgeConfig = JudgeConfig()
+    """Other models that compare written answers."""
     accept: tuple[str, ...] = ()
     """Acceptance criteria, written before the run: `accuracy >= 0.9`, `accuracy > tfidf + 0.01`,
     `recall[fraud] >= 0.8`, `macro_f1 >= base - 0.02`, `mae <= 0.2`, of a part of the test set
@@ -57,9 +71,6 @@ class EvaluateConfig(Section):
     """Bootstrap resamples."""
     listed_cases: int = Field(default=50, ge=0)
     """Broken and mended cases shown in the report; all are kept in cases.parquet."""
-    privacy: PrivacyConfig = PrivacyConfig()
-    contamination: ContaminationConfig = ContaminationConfig()
-    explanation: ExplanationConfig = ExplanationConfig()
 
     @property
     def planted(self) -> tuple[int, int, int]:

@@ -104,6 +104,15 @@ class LoraConfig(Section):
     """Weight-decomposed adapters."""
 
 
+class QloraConfig(Section):
+    """How the base of qlora is held, through bitsandbytes; its adapters are those of `lora`."""
+
+    quant_type: Literal["nf4", "fp4"] = "nf4"
+    """Which 16 values four bits stand for. `nf4`: quantiles of a normal distribution, the QLoRA paper's choice."""
+    double_quant: bool = True
+    """Hold the scales in eight bits too: 4.13 instead of 4.5 bits a weight. Source of the default: the same paper."""
+
+
 class TrainConfig(Section):
     """How the base model is tuned."""
 
@@ -112,15 +121,20 @@ class TrainConfig(Section):
     revision: str = ""
     """Commit or tag of a Hub model; empty: main."""
     method: str = "full"
-    """Name behind the door `method`: full, lora or frozen."""
+    """Name behind the door `method`: full, lora, qlora or frozen."""
     lora: LoraConfig = LoraConfig()
+    qlora: QloraConfig = QloraConfig()
+    save: Literal["adapter", "merged"] = "adapter"
+    """lora, qlora: what becomes the model. `adapter`: the adapter, a few megabytes that need the base; `merged`: a
+    whole model, which any program loads that knows the base's kind; the adapter is kept beside it. `metier merge` does
+    the same later."""
     pooling: Literal["auto", "own", "mean"] = "auto"
     """How token states become one: `own` is the head of the model's own classification class (first or last token);
     `mean` averages all tokens under a linear head; `auto` takes `mean` for bases that were trained so (sentence
     encoders, which say it in 1_Pooling/config.json) and `own` for all others."""
     epochs: Positive | Literal["auto"] = "auto"
-    """Passes over the training split, at most; early stopping may end sooner. auto: the method's own (full 8, lora 10,
-    frozen 60); at most 3 for generate and chat, 1 for pretrain and prefer."""
+    """Passes over the training split, at most; early stopping may end sooner. auto: the method's own (full 8, lora and
+    qlora 10, frozen 60); at most 3 for generate and chat, 1 for pretrain and prefer."""
     learning_rate: Positive | Literal["auto"] = "auto"
     """Peak learning rate. auto: the method's own, by the size of the base (see train/methods/)."""
     head_learning_rate: Positive | Literal["auto"] = "auto"
@@ -157,6 +171,9 @@ class TrainConfig(Section):
     """Evaluations on validation without improvement before training stops; 0: never. The best weights are kept."""
     bf16: bool | Literal["auto"] = "auto"
     """bfloat16 autocast: `auto` where the processor computes in it (AVX512-BF16, AMX, CUDA, MPS)."""
+    gradient_checkpointing: bool | Literal["auto"] = execution("auto")
+    """Compute each layer again in the backward pass instead of keeping what it computed: less memory, about a third
+    more time, the same result. auto: where what all layers keep would fill more than half of the free memory."""
     checkpoint_seconds: float = execution(120.0, ge=0)
     """Save a resumable state at the first step after so many seconds. Does not change the result."""
     device: Literal["auto", "cpu", "cuda", "mps"] = execution("auto")

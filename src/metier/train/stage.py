@@ -21,7 +21,7 @@ from metier.console import Console, seconds
 from metier.errors import UserError
 from metier.registry import lookup
 from metier.tables import read, write, write_json
-from metier.train import bases
+from metier.train import bases, pairs
 from metier.train.chat import stop_tokens
 from metier.train.config import TaskConfig, TrainConfig
 from metier.train.encoding import Encoded, Encoder, limit
@@ -51,6 +51,7 @@ def train(
     near: Path | None = None, planted: tuple[int, int, int] = (0, 0, 0),
 ) -> dict[str, Any]:  # fmt: skip
     """Write model/ and history.json into `out`; returns the figures. Resumes from out/state. planted: see _plant."""
+    pairs.check(task_config.name, config)
     choose_waiting()
     from metier.train import loop, model
     from metier.train.network import Shape, load, load_tokenizer, pooling_of
@@ -67,7 +68,7 @@ def train(
     if pooling == "vector":
         pooling = vector_pooling(base, task_config.embed.pooling)
     shape = Shape(task.outputs, task.problem_type, pooling, config.dropout, task.rows)
-    network: Any = load(base, shape, seed, task.label_maps())
+    network: Any = load(base, shape, seed, task.label_maps(), **getattr(method, "loading", lambda config: {})(config))
     tokenizer = load_tokenizer(base)
     encoding: dict[str, Any] = {
         "max_length": limit(network.config, tokenizer, config.max_length, task.longest),
@@ -89,33 +90,31 @@ def train(
         network.end_with(stop_tokens(tokenizer))
     rates = resolve(config, method, _count(network), parts["train"].num_rows, task)
     accelerator = loop.make_accelerator(config)
+    recomputes = _recompute(network, config, encoded["train"], accelerator.device.type, console)
     module.to(accelerator.device)
     network.to(accelerator.device)
     splits = _splits(parts, encoded, task, method, module, config, accelerator, console)
     preparation = round(time.monotonic() - start, 3)
     job = loop.Job(module, task, splits["train"], splits["validation"], config, rates, seed)
     figures = loop.fit(job, out / "state", console)
-    held = splits["validation"]
-    if (task.rows == "windows" or getattr(task, "settles", False)) and held is not None:
-        with accelerator.autocast():
-            logits = loop.predict(module, held.inputs, held.lengths, held.counts, config.max_batch_tokens)
-        task.settle(logits, held.counts, held.targets)
-    module.to("cpu")
+    _settle(task, module, splits["validation"], config, accelerator)
     facts = {
         "task": task_config.model_dump(mode="json"), "task_state": task.state(), "method": config.method,
         "base": base.describe(), "base_path": "" if base.name in bases.INSTALLED else str(base.path.absolute()),
-        "needs_base": config.method != "full",
+        "needs_base": getattr(method, "needs_base", True),
         "encoding": encoding, "shape": vars(shape) | {"dropout": config.dropout}, "limit": config.max_batch_tokens,
         "bf16": loop.use_bf16(config), "seed": seed,
         "normalize": examples.identity.get("config", {}).get("prepare", {}).get("normalize", {}),
     }  # fmt: skip
-    model.save(out / "model", module, method, tokenizer, facts)
+    sizes = {"parameters": _count(network), "trainable": _count(module, trainable=True),
+             "gradient_checkpointing": recomputes}  # fmt: skip
+    sizes |= _save(model.TunedModel(module, task, method, encoder, config.max_batch_tokens, loop.use_bf16(config)),
+                   facts, config, parts["validation" if splits["validation"] else "train"], out, console)  # fmt: skip
     write_json(figures["history"], out / "history.json")
     shutil.rmtree(out / "state", ignore_errors=True)
     losses = encoded["train"].loss_report()
     summary = {
-        **figures, "preparation_seconds": preparation, "parameters": _count(network),
-        "trainable": _count(module, trainable=True),
+        **figures, "preparation_seconds": preparation, **sizes,
         "base": base.describe() | {"license": base.license}, "method": config.method, "pooling": shape.pooling,
         "flat": network.flat, "peak_memory_mb": peak_memory_mb(), "monitor": task.monitor_name,
         "examples": {name: part.num_rows for name, part in parts.items()}, "max_length": encoding["max_length"],
@@ -211,6 +210,47 @@ def _splits(
     return splits
 
 
+def _settle(task: Any, module: Any, held: Any, config: TrainConfig, accelerator: Any) -> None:
+    """What no gradient teaches is chosen on the validation split, where the task has something of the kind."""
+    from metier.train.loop import predict
+
+    if (task.rows == "windows" or getattr(task, "settles", False)) and held is not None:
+        with accelerator.autocast():
+            logits = predict(module, held.inputs, held.lengths, held.counts, config.max_batch_tokens)
+        task.settle(logits, held.counts, held.targets)
+
+
+def _recompute(network: Any, config: TrainConfig, encoded: Encoded, device: str, console: Console) -> bool:
+    """Whether layers are computed again in the backward pass; of a base that learns nothing none needs to be."""
+    from metier.train import recomputing
+    from metier.train.loop import use_bf16
+
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        return False
+    tokens = min(config.max_batch_tokens, sum(encoded.lengths()))
+    used = recomputing.use(network, config.gradient_checkpointing, tokens, use_bf16(config), device)
+    if used:
+        console.say("  layers are computed again in the backward pass (train.gradient_checkpointing)")
+    return used
+
+
+def _save(
+    tuned: Any, facts: dict[str, Any], config: TrainConfig, asked: pa.Table, out: Path, console: Console
+) -> dict[str, Any]:
+    """Write the model, merged if the recipe says so; then the adapter lies beside it. Returns what is to be told."""
+    from metier.train import merging, model
+
+    tokenizer = tuned.encoder.tokenizer
+    if config.save == "adapter" or merging.whole(tuned.method):
+        tuned.module.to("cpu")
+        model.save(out / "model", tuned.module, tuned.method, tokenizer, facts)
+        return {}
+    adapter = out / "adapter"
+    model.save(adapter, tuned.module, tuned.method, tokenizer, facts)
+    tuned.module.eval()
+    return {"merged": merging.merge(tuned, adapter, out / "model", asked.slice(0, merging.ASKED), console)}
+
+
 def _saving(encoded: Any) -> str:
     """How much of a causal model's work shared beginnings spare."""
     saving = encoded.groups.saving if hasattr(encoded, "groups") else 1.0
@@ -218,7 +258,9 @@ def _saving(encoded: Any) -> str:
 
 
 def _count(module: Any, trainable: bool = False) -> int:
-    return sum(p.numel() for p in module.parameters() if p.requires_grad or not trainable)
+    from metier.train.quantization import size
+
+    return sum(size(p) for p in module.parameters() if p.requires_grad or not trainable)
 
 
 def _tell_losses(encoded: Encoded, encoder: Encoder, console: Console) -> None:

@@ -125,6 +125,7 @@ class Frozen:
 
     epochs = 60.0
     batch_size = 64
+    needs_base = True
 
     @staticmethod
     def learning_rate(parameters: int, batch_size: int) -> float:
