@@ -101,17 +101,17 @@ def gains(
     from metier.train.loop import predict
     from metier.train.tasks.pretrain import start_token
 
-    first, inputs, owner = start_token(tokenizer), [], []
+    first = start_token(tokenizer)
+    inputs: list[tuple[Example, ...]] = []
     own = int(getattr(network.config.get_text_config(), "max_position_embeddings", 0) or settings.tokens)
     room = min(settings.tokens, own) - 1
-    for number, some in enumerate(texts):
+    for some in texts:
         most = max(4, room // len(some))
         ids = [found[:most] for found in
                tokenizer([f"{text}\n\n" for text in some], add_special_tokens=False)["input_ids"]]  # fmt: skip
         for order in [range(len(ids)), *(_shuffled(len(ids), random) for _ in range(settings.permutations))]:
             row = np.array([first, *(token for place in order for token in ids[place])], np.int64)
             inputs.append((Example(row, np.append(0, np.ones(len(row) - 1)).astype(np.float32)),))
-            owner.append(number)
     with console.progress("asking the base about the order of rows", len(inputs), "orders") as meter:
         lengths = [len(family[0]) for family in inputs]
         nats = predict(network, inputs, lengths, [1] * len(inputs), 4 * max(lengths, default=1), meter).numpy()[:, 0]

@@ -8,9 +8,7 @@ Not covered: see ../explain/.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -24,7 +22,6 @@ from metier.evaluate.items import BITS, SCORE, TEXT, Items, confidence, right
 from metier.evaluate.metrics.bits import rates
 from metier.evaluate.wording import Both, hundred, number
 from metier.registry import register
-from metier.tables import write, write_json
 from metier.train.config import TaskConfig
 from metier.train.tasks import profile
 from metier.train.tasks.base import strings
@@ -145,11 +142,9 @@ def answer_of(row: Mapping[str, Any], task: TaskConfig) -> str:
 
 def _errors(asked: Asked) -> list[int]:
     """Test rows that the tuned model gets wrong, the surest (or furthest off) first."""
-    test, kind = asked.parts["test"], profile(asked.task).kind
-    with tempfile.TemporaryDirectory() as folder:
-        write(asked.answer("tuned", test), Path(folder) / "predictions.parquet")
-        write_json(asked.classes, Path(folder) / "classes.json")
-        items: Items = load.items(Path(folder), "tuned", test, kind, load.classes(Path(folder)))
+    assert asked.predictions is not None
+    folder, test = asked.predictions.path, asked.parts["test"]
+    items = load.items(folder, "tuned", test, profile(asked.task).kind, load.classes(folder))
     badness = _badness(items)
     return [int(place) for place in np.argsort(-badness, kind="stable") if np.isfinite(badness[place])]
 

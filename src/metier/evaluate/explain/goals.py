@@ -70,7 +70,8 @@ def _entity(task: Any, encoded: Any, logits: Any, weights: Any) -> Goal | None:
 def _answer(task: Any, encoded: Any, logits: Any, weights: Any) -> Goal | None:
     from metier.train.tasks.extract import best_span
 
-    at, best = 0, None
+    at = 0
+    best: tuple[int, tuple[int, int, float]] | None = None
     for start, end in encoded.places[0].ranges:
         size = 1 + end - start
         found = best_span(logits[at : at + size], task.config.max_answer_tokens)

@@ -135,7 +135,10 @@ def _written_means(network: Any, items: Sequence[Any]) -> Any:
 
 def _head_of_training(model: Any, encoded: Any, targets: Sequence[Any], console: Console) -> Head:
     """Features and slopes of the loss of every training example."""
-    task, features, slopes, owners = model.task, [], [], []
+    task = model.task
+    features: list[Any] = []
+    slopes: list[Any] = []
+    owners: list[Any] = []
     counts, bias = model.method.counts(encoded, task), False
     order = inference_batches(encoded.lengths(), model.limit)
     with console.progress("reading the head", len(encoded), "texts") as meter:
