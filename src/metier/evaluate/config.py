@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from metier.config import Section
-from metier.evaluate.config_behaviour import BiasConfig, RobustnessConfig
+from metier.evaluate.config_behaviour import BiasConfig, ForgettingConfig, RobustnessConfig
 
 
 class EvaluateConfig(Section):
@@ -28,6 +28,7 @@ class EvaluateConfig(Section):
     gives figures."""
     robustness: RobustnessConfig = RobustnessConfig()
     bias: BiasConfig = BiasConfig()
+    forgetting: ForgettingConfig = ForgettingConfig()
     accept: tuple[str, ...] = ()
     """Acceptance criteria, written before the run: `accuracy >= 0.9`, `accuracy > tfidf + 0.01`,
     `recall[fraud] >= 0.8`, `macro_f1 >= base - 0.02`, `mae <= 0.2`. Every one must be met. Empty: the tuned model must

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from metier.config import Section
+from metier.prepare.files import names_file
 
 Change = Literal[
     "typing", "ocr", "upper_case", "lower_case", "full_width", "half_width", "traditional", "simplified",
@@ -54,9 +55,9 @@ class BiasConfig(Section):
 class ForgettingConfig(Section):
     """The check `forgetting`: what the base could do outside its field, and can the tuned model still."""
 
-    texts: tuple[str, ...] = ()
+    texts: tuple[str, ...] = names_file(())
     """Files of general text of your own beside those that come with the package: plain text (a paragraph each, with an
-    empty line between), or a table with a column `text`. Relative to the recipe."""
+    empty line between), or a table (CSV, JSON lines, Parquet) with a column `text`. Relative to the recipe."""
     most: int = Field(default=500, ge=1)
     """Paragraphs of these files at most, drawn from the recipe's seed."""
     margin: float = Field(default=0.05, gt=0)
