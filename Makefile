@@ -1,6 +1,7 @@
 # make demo   set-up and the main job, offline, on the embedded example
 # make test   the tests          make check   formatter, linter, types
-# make bench  the tables that documents quote (long; needs METIER_DATA_MIRROR); make bench-data: those on data alone
+# make bench  the tables that documents quote (long; needs METIER_DATA_MIRROR); make bench-data: those on data alone;
+#             make bench-eval: the statistics of the verdict
 # Only Python 3.11 or newer, make and pip are needed; everything else is installed into .venv.
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 RUN    := DO_NOT_TRACK=1 HF_HUB_DISABLE_TELEMETRY=1 HF_HUB_OFFLINE=1
 
-.PHONY: demo test check bench bench-data clean
+.PHONY: demo test check bench bench-data bench-eval clean
 
 demo: $(VENV)/.ready
 	$(RUN) $(BIN)/metier run quickstart/bank-messages
@@ -28,6 +29,9 @@ bench: $(VENV)/.ready-test
 
 bench-data: $(VENV)/.ready-test
 	$(RUN) $(BIN)/python benchmarks/run.py data
+
+bench-eval: $(VENV)/.ready-test
+	$(RUN) $(BIN)/python benchmarks/run.py eval
 
 # PyTorch goes first, by itself: resolved together with the rest, pip may look at builds for other hardware.
 $(VENV)/.ready: pyproject.toml constraints.txt

@@ -2,7 +2,8 @@
 
     python benchmarks/run.py          # all (hours on two cores)
     python benchmarks/run.py data     # reading and preparing documents (over an hour)
-    python benchmarks/run.py model    # training and judging
+    python benchmarks/run.py model    # training
+    python benchmarks/run.py eval     # judging: the statistics by simulation, their cost, the floors (an hour)
 
 The names of peers' Python interpreters are options of the single scripts and environment variables named in them; a
 peer that is not installed has no column.
@@ -17,7 +18,8 @@ from pathlib import Path
 SCRIPTS: dict[str, tuple[str, ...]] = {
     "data": ("documents.py", "near_duplicates.py", "near_speed.py", "deidentify.py", "texts.py",
              "prepare_scale.py linear", "prepare_scale.py gigabyte"),
-    "model": ("startup.py", "attention.py", "classify.py", "tasks.py", "shared_documents.py", "intervals.py"),
+    "model": ("startup.py", "attention.py", "classify.py", "tasks.py", "shared_documents.py"),
+    "eval": ("eval_intervals.py", "eval_tests.py", "eval_verdict.py", "eval_scale.py", "floors.py"),
 }  # fmt: skip
 
 

@@ -51,7 +51,7 @@ def predict_to(
     if source is not None:
         rejects = output.with_name(f"{output.stem}.rejected.csv") if output else None
         sources, texts, pairs = collect_texts(source, console, column, rejects, _recipe_of(name, folder))
-    collected, texts = texts, _repair(texts, folder)
+    collected, texts = texts, repaired(texts, folder)
     asked: dict[str, list[str]] = {"text": texts}
     told = profile(model.task.config)
     if told.kind == "preference":
@@ -60,10 +60,10 @@ def predict_to(
             "load it with Transformers and let it write, or judge pairs with metier run",
         )  # fmt: skip
     if told.kind == "text" and not told.conversation:
-        asked["pair"] = _repair([pair or question or "" for pair in pairs], folder)
+        asked["pair"] = repaired([pair or question or "" for pair in pairs], folder)
     elif told.pair:
         pairs = _short_texts([pair or question or "" for pair in pairs])
-        asked["pair"] = _repair(pairs, folder)
+        asked["pair"] = repaired(pairs, folder)
     elif question:
         raise UserError("this model reads one text, and a question was given", "--question", "leave it out")
     decoded, encoded = model.predict(pa.table(asked), console)
@@ -219,7 +219,7 @@ def _keep_rejected(found: Path, rejects: Path, console: Console) -> None:
         rejects.unlink(missing_ok=True)
 
 
-def _repair(texts: list[str], folder: Path) -> list[str]:
+def repaired(texts: list[str], folder: Path) -> list[str]:
     """The same Unicode repair as the training texts had."""
     from metier.prepare.config import NormalizeConfig
     from metier.prepare.normalize import clean

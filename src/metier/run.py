@@ -13,7 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,13 @@ from metier.errors import UserError, nearest
 from metier.prepare.files import digests
 from metier.recipe import Recipe
 
-VERSIONS = {"collect": 3, "prepare": 3, "train": 2, "predictions": 3, "checks": 1, "evaluate": 3, "report": 3}
+VERSIONS = {"collect": 3, "prepare": 3, "train": 2, "predictions": 4, "checks": 1, "evaluate": 4, "report": 4}
 PARENTS: dict[str, tuple[str, ...]] = {
     "collect": (),
     "prepare": ("collect",),
     "train": ("prepare",),
     "predictions": ("prepare", "train"),
-    "checks": ("collect", "prepare", "train"),
+    "checks": ("collect", "prepare", "train", "predictions"),
     "evaluate": ("prepare", "predictions", "checks"),
     "report": ("collect", "prepare", "train", "evaluate"),
 }
@@ -104,6 +104,7 @@ def check(recipe: Recipe) -> None:
     """What can be known to be wrong before anything is read: names behind doors, criteria, contradictions."""
     from metier.evaluate.criteria import check_config
     from metier.registry import names
+    from metier.report.dossier import check_provided
 
     if not recipe.collect.sources:
         raise UserError("the recipe names no documents", "collect.sources", "add at least one file, folder or glob")
@@ -119,17 +120,28 @@ def check(recipe: Recipe) -> None:
             raise UserError(f"there is no {kind} called '{value}'", key, nearest(value, names(kind)))
     if recipe.task.multi_label and recipe.task.name != "classify":
         raise UserError("only classify can be multi-label", "task.multi_label", "remove it")
+    if recipe.evaluate.privacy.canaries and "privacy" not in recipe.evaluate.checks:
+        raise UserError("canaries are planted for the check `privacy`, and the recipe does not ask for it",
+                        "evaluate.privacy.canaries", "add privacy to evaluate.checks, or set it to 0")  # fmt: skip
     check_config(recipe.evaluate, recipe.task)
+    check_provided(recipe.report.provided)
 
 
 def _check_labels(recipe: Recipe, context: Context) -> None:
-    """Criteria may name labels, which are known once the examples are: before training rather than after it."""
+    """Criteria may name labels and parts, which are known once the examples are: before training, not after it."""
+    from metier.evaluate import load, slices
     from metier.evaluate.criteria import check as check_criteria
+    from metier.evaluate.criteria import switched_on
     from metier.evaluate.floors import model_names
 
     labels = context.done["prepare"].summary["labels"]
     classes = [label for label, counts in labels.items() if counts["train"]]
-    check_criteria(recipe.evaluate.accept, recipe.task, model_names(recipe.evaluate, recipe.task), classes or None)
+    models = model_names(recipe.evaluate, recipe.task)
+    given = (recipe.evaluate.accept, recipe.task, models, classes or None, switched_on(recipe.evaluate))
+    criteria = check_criteria(*given)
+    if any(one.part for one in criteria):
+        test = load.split_rows(context.done["prepare"].path / "examples.parquet")
+        slices.check(criteria, test, context.done["collect"].path / "documents.parquet")
 
 
 def identity(stage: str, recipe: Recipe, context: Context) -> dict[str, Any]:
@@ -165,8 +177,10 @@ def identity(stage: str, recipe: Recipe, context: Context) -> dict[str, Any]:
             for name in ("base_model", "revision"):  # how it was found does not matter, its bytes do
                 content["config"]["train"].pop(name)
             content["config"]["base"] = {"model": base.model, "sha256": base.sha256}
+            if any(recipe.evaluate.planted):
+                content["config"]["canaries"] = list(recipe.evaluate.planted)
         if stage == "predictions":  # only what changes an answer, so that a new criterion asks no model again
-            keep = ("floors", "base", "corpus")
+            keep: tuple[str, ...] = ("floors", "base", "corpus", "validation_items")
             content["config"]["evaluate"] = {k: v for k, v in content["config"]["evaluate"].items() if k in keep}
         if stage == "checks":
             keep = ("checks", *recipe.evaluate.checks)
@@ -175,6 +189,8 @@ def identity(stage: str, recipe: Recipe, context: Context) -> dict[str, Any]:
             sections = {name: section for name, section in own.items() if isinstance(section, Section)}
             files = {name: digests(section, context.base, f"evaluate.{name}") for name, section in sections.items()}
             content |= {"files": files} if any(files.values()) else {}
+    if stage == "evaluate" and (promised := context.done["predictions"].summary.get("criteria")):
+        content["frozen"] = promised  # what was promised before those answers were given is told with the verdict
     versions = _plugins(stage, recipe, context)
     return content | {"plugins": versions} if versions else content
 
@@ -302,8 +318,9 @@ def _work(stage: str, recipe: Recipe, context: Context) -> Callable[[Path], dict
         from metier.train.stage import train
 
         return lambda out: train(
-            recipe.train, recipe.task, recipe.seed, done["prepare"], out, console, near=context.base
-        )
+            recipe.train, recipe.task, recipe.seed, done["prepare"], out, console, near=context.base,
+            planted=recipe.evaluate.planted,
+        )  # fmt: skip
     if stage == "predictions":
         from metier.evaluate.predict import predict_all
 
@@ -316,14 +333,14 @@ def _work(stage: str, recipe: Recipe, context: Context) -> Callable[[Path], dict
         from metier.evaluate.checks.run import ask_all
 
         asked = Asked(recipe.evaluate, recipe.task, recipe.train, recipe.seed, done["prepare"], done["train"], console,
-                      context.base, done["collect"])  # fmt: skip
-        return lambda out: ask_all(asked, out)
+                      context.base, done["predictions"], documents=done["collect"])  # fmt: skip
+        return lambda out: ask_all(replace(asked, folder=out), out)
     if stage == "evaluate":
         from metier.evaluate.stage import evaluate
 
         return lambda out: evaluate(
             recipe.evaluate, recipe.task, recipe.seed, done["prepare"], done["predictions"], out, console,
-            done.get("checks"),
+            done.get("checks"), done["collect"].path / "documents.parquet",
         )  # fmt: skip
     from metier.report.stage import report
     from metier.runs import facts

@@ -119,3 +119,51 @@ def test_the_section_is_checked_before_training() -> None:
 def test_holds_at_the_border() -> None:
     assert parse("accuracy >= 0.9").holds(0.9) and not parse("accuracy > 0.9").holds(0.9)
     assert parse("mae <= 0.2").holds(0.2) and not parse("mae < 0.2").holds(0.2)
+
+
+CHECKS = {"privacy": {"membership_auc": "lower"}, "robustness": {"worst_accuracy": "higher"}}
+
+
+@pytest.mark.parametrize(
+    ("text", "metric", "label", "part"),
+    [
+        ("accuracy[language=zh] >= 0.8", "accuracy", "language=zh", ("language", "zh")),
+        ("macro_f1[ source = branch-3 ] >= base - 0.02", "macro_f1", "source=branch-3", ("source", "branch-3")),
+        ('accuracy["region=a]b"] >= 0.8', "accuracy", "region=a]b", ("region", "a]b")),
+        ("recall[a=b] >= 0.8", "recall", "a=b", None),
+        ("mcc[length=10000+] >= 0.8", "mcc", "length=10000+", ("length", "10000+")),
+        ("accuracy >= 0.8", "accuracy", "", None),
+    ],
+)
+def test_brackets_hold_a_label_or_a_part(text: str, metric: str, label: str, part: tuple[str, str] | None) -> None:
+    one = check([text], CLASSIFY, MODELS, ["a=b"])[0]
+    assert (one.metric, one.label, one.part, one.check) == (metric, label, part, "")
+
+
+def test_figures_of_checks_are_read_and_known_early() -> None:
+    one = check(["privacy.membership_auc <= 60%"], CLASSIFY, MODELS, None, CHECKS)[0]
+    assert (one.check, one.metric, one.operator, one.number) == ("privacy", "privacy.membership_auc", "<=", 0.6)
+    assert check(["robustness.worst_accuracy > 0.5"], SCORE, MODELS, None, CHECKS)[0].higher
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "fix"),
+    [
+        ("privcy.membership_auc <= 0.6", "the check 'privcy' is not part of this run", "did you mean 'privacy'?"),
+        ("privacy.auc <= 0.6", "gives no figure 'auc'", "membership_auc"),
+        ("privacy.membership_auc >= 0.6", "better when it is lower", "privacy.membership_auc <= 0.6"),
+        ("privacy.membership_auc <= base", "compared with a number", "privacy.membership_auc <= 0.1"),
+        ("privacy.membership_auc[language=zh] <= 0.6", "has no parts", "0.1"),
+        ("accuracy[=zh] >= 0.6", "a column and a value", "accuracy[language=zh]"),
+    ],
+)
+def test_refuses_parts_and_checks_that_cannot_be(text: str, what: str, fix: str) -> None:
+    with pytest.raises(UserError) as caught:
+        check([text], CLASSIFY, MODELS, None, CHECKS)
+    assert what in caught.value.what and fix in caught.value.fix
+
+
+def test_a_check_that_is_not_switched_on_is_named() -> None:
+    with pytest.raises(UserError, match="'privacy' is not part of this run") as caught:
+        check_config(EvaluateConfig(accept=("privacy.membership_auc <= 0.6",)), CLASSIFY)
+    assert "evaluate.checks" in caught.value.fix

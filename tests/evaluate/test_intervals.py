@@ -16,7 +16,8 @@ from metier.evaluate.intervals import (
 )
 from metier.evaluate.items import Items
 from metier.evaluate.metrics import value
-from metier.evaluate.resample import CHUNK_BYTES, bootstrap, chunks, draws, swaps, units
+from metier.evaluate.metrics.base import mean_of, ratio
+from metier.evaluate.resample import CHUNK_BYTES, LOTS, bootstrap, by_unit, chunks, draws, lots, swaps, units
 from metier.registry import lookup
 
 
@@ -99,12 +100,30 @@ def test_units_draws_and_swaps() -> None:
     assert unit.of.tolist() == [0, 1, 0, 2, 3] and unit.count == 4 and unit.clustered
     assert not units(["", "x", "y"]).clustered
     weights = np.concatenate(list(draws(unit, 50, 0)))
-    assert weights.shape == (50, 5) and (weights[:, 0] == weights[:, 2]).all()
-    assert (weights[:, [0, 1, 3, 4]].sum(axis=1) == 4).all()
+    assert weights.shape == (50, 4) and (weights.sum(axis=1) == 4).all()
     again = np.concatenate(list(draws(unit, 50, 0)))
     assert (weights == again).all()
     kept = np.concatenate(list(swaps(unit, 50, 0)))
-    assert set(np.unique(kept)) == {0.0, 1.0} and (kept[:, 0] == kept[:, 2]).all()
+    assert set(np.unique(kept)) == {0.0, 1.0} and kept.shape == (50, 4)
+    numbers = np.arange(5.0)
+    whole = ratio(numbers, np.ones(5))
+    expected = (weights[:, unit.of] @ numbers) / weights[:, unit.of].sum(axis=1)
+    assert by_unit(whole, unit)(weights) == pytest.approx(expected)  # added up first
+    assert by_unit(lambda w: w @ numbers / w.sum(axis=1), unit)(weights) == pytest.approx(expected)  # spread out
+
+
+def test_many_units_are_drawn_in_lots_that_vary_as_they_do() -> None:
+    n = 3 * LOTS
+    unit = units([""] * n)
+    lot = lots(unit, 0)
+    assert lot.count == LOTS and np.bincount(lot.of).tolist() == [3] * LOTS and lots(units(["a", "b"]), 0).count == 2
+    numbers = np.random.default_rng(0).exponential(size=n)
+    drawn = bootstrap({0: mean_of(numbers), 1: lambda w: w @ numbers / w.sum(axis=1)}, unit, 400, 0)
+    assert drawn[0] == pytest.approx(drawn[1])
+    assert drawn[0].std() == pytest.approx(numbers.std() / np.sqrt(n), rel=0.1)
+    grouped = units([f"g{i % (2 * LOTS)}" for i in range(n)])  # lots hold whole groups
+    codes = lots(grouped, 0).of
+    assert (codes[: 2 * LOTS][: n - 2 * LOTS] == codes[2 * LOTS :]).all()
 
 
 def test_a_million_items_come_in_small_chunks() -> None:

@@ -31,12 +31,14 @@ def test_classify_results(tmp_path: Path, quiet: Console) -> None:
     results, summary = run(tmp_path, classify_run(tmp_path), quiet)
     assert list(results["models"]) == sorted(["tuned", "base", "majority", "tfidf"])
     tuned = results["models"]["tuned"]
-    for name in ("accuracy", "macro_f1", "mcc", "ece"):
+    for name in ("accuracy", "macro_f1", "mcc", "ece", "brier"):
         assert 0 <= tuned[name]["low"] <= tuned[name]["value"] <= tuned[name]["high"] <= 1 and tuned[name]["n"] == 300
     assert np.trace(np.array(tuned["confusion"]["counts"])) == round(tuned["accuracy"]["value"] * 300)
     assert len(tuned["per_class"]) == 4 and sum(row["n"] for row in tuned["reliability"]) == 300
     assert {(row["metric"], row["against"]) for row in results["comparisons"]} == {
-        (metric, other) for metric in ("accuracy", "macro_f1", "mcc", "ece") for other in ("base", "majority", "tfidf")
+        (metric, other)
+        for metric in ("accuracy", "macro_f1", "mcc", "ece", "brier")
+        for other in ("base", "majority", "tfidf")
     }
     for row in results["comparisons"]:
         assert row["low"] <= row["difference"] <= row["high"] and row["p"] <= row["p_holm"] <= 1 and row["mde"] > 0

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from metier.evaluate.criteria import parse
-from metier.evaluate.verdict import Evidence, Key, decide, shortfalls
+from metier.evaluate.verdict import Evidence, Key, decide, shortfalls, with_checks
 from metier.evaluate.wording import hundred, number
 
 
@@ -117,3 +117,20 @@ def test_sentences_for_people() -> None:
 def test_numbers_for_people() -> None:
     assert [hundred(x) for x in (0.9312, 0.93, 1.0, 0.0, 0.9999, 0.5)] == ["93.1", "93", "100", "0", "99.99", "50"]
     assert [number(x) for x in (0.1234, 12.0, 0.00123, 0.0)] == ["0.123", "12", "0.00123", "0"]
+
+
+def test_figures_of_checks_are_judged_with_their_own_title() -> None:
+    block = {"privacy": {"figures": {
+        "membership_auc": {"title": {"en": "Membership inference (AUC)", "zh": "成员推断（AUC）"}, "value": 0.55,
+                           "low": 0.51, "high": 0.59, "n": 400, "better": "lower", "percent": False},
+        "exposure": {"title": {"en": "Exposure", "zh": "暴露度"}, "value": None, "low": None, "high": None, "n": 0,
+                     "better": "lower", "percent": False},
+    }}}  # fmt: skip
+    given = with_checks(evidence(), block)
+    criteria = ["privacy.membership_auc <= 0.6", "privacy.membership_auc <= 0.57", "privacy.membership_auc <= 0.5",
+                "privacy.exposure <= 3"]  # fmt: skip
+    verdict = decide([parse(text) for text in criteria], given, "recipe")
+    assert [reason["met"] for reason in verdict["reasons"]] == ["yes", "unclear", "no", "unclear"]
+    assert verdict["reasons"][0]["text"].startswith("Membership inference (AUC): 0.55 (between 0.51 and 0.59); allowed")
+    assert verdict["reasons"][0]["text_zh"].startswith("成员推断（AUC）：0.55")
+    assert "Exposure: no result" in verdict["reasons"][3]["text"]

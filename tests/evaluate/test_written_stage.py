@@ -80,7 +80,7 @@ def test_written_answers(tmp_path: Path) -> None:
     rows_ = {(row["metric"], row["against"]): row for row in results["comparisons"]}
     assert rows_["rouge_l", "base"]["outcome"] == "better" and rows_["rouge_l", "base"]["test"] == "paired sign-flip"
     assert rows_["chrf", "nearest"]["test"] == "paired permutation" and rows_["chrf", "nearest"]["p"] < 0.01
-    assert rows_["exact_match", "base"]["test"] == "exact McNemar"
+    assert rows_["exact_match", "base"]["test"] == "mid-p McNemar"
     assert rows_["bits_per_byte", "base"]["outcome"] == "better" and rows_["bits_per_byte", "base"]["difference"] < 0
     assert ("bits_per_byte", "lead") not in rows_
     assert results["verdict"]["decision"] == "SIGN OFF"
@@ -161,7 +161,7 @@ def test_preferences(tmp_path: Path) -> None:
     row = next(
         row for row in results["comparisons"] if (row["metric"], row["against"]) == ("preference_accuracy", "base")
     )
-    assert row["test"] == "exact McNemar" and row["discordant"] == 24 and row["outcome"] == "better"
+    assert row["test"] == "mid-p McNemar" and row["discordant"] == 24 and row["outcome"] == "better"
     assert "Of 100 pairs the tuned model prefers the right answer in 80" in results["verdict"]["headline"]
     assert "asked for: at least 70" in results["verdict"]["reasons"][0]["text"]
     assert results["cases"]["mended"] == 24 and results["cases"]["broken"] == 0

@@ -78,7 +78,7 @@ def comparison(against: str, difference: float, wide: float, outcome: str, **mor
         "mde": 0.019,
         "n": 1540,
         "discordant": 96,
-        "test": "exact McNemar",
+        "test": "mid-p McNemar",
         "better": "higher",
         "outcome": outcome,
         **more,

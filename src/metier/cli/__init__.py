@@ -1,7 +1,7 @@
 """The command line: one file a command, each a thin wrapper over a function that can be imported.
 
 Heavy modules are imported inside the commands, so that `metier --help` answers at once. A UserError is printed without
-a traceback and exits 2; a REJECT verdict exits 3; interruption exits 130.
+a traceback and exits 2; a REJECT verdict exits 3 (other verdicts: verdict.py); interruption exits 130.
 """
 
 from __future__ import annotations
@@ -11,7 +11,24 @@ from typing import NoReturn
 
 import typer
 
-from metier.cli import bases, deidentify, inspect, new, predict, run, runs, schema, show, stages, why
+from metier.cli import (
+    bases,
+    deidentify,
+    explain,
+    inspect,
+    new,
+    pdf,
+    power,
+    predict,
+    replay,
+    run,
+    runs,
+    schema,
+    show,
+    stages,
+    verdict,
+    why,
+)
 from metier.console import quiet_libraries
 
 INTERRUPTED = 130  # what Typer exits with after Ctrl-C
@@ -23,8 +40,8 @@ app = typer.Typer(
     help="Turn a general language model into an industry's own, and prove whether that helped.",
 )
 ADDERS = (
-    run.add, new.add, inspect.add, show.add, why.add, schema.add, stages.add, deidentify.add, predict.add, runs.add,
-    bases.add,
+    run.add, new.add, inspect.add, show.add, why.add, schema.add, stages.add, deidentify.add, predict.add, explain.add,
+    runs.add, bases.add, pdf.add, verdict.add, replay.add, power.add,
 )  # fmt: skip
 for add in ADDERS:
     add(app)

@@ -12,7 +12,7 @@ import numpy as np
 
 from metier.evaluate.intervals import f1_from_overlap, finite, proportions
 from metier.evaluate.items import CLASSIFY, MULTI_LABEL, Array, Items, confidence, right
-from metier.evaluate.metrics.base import Metric, Weighted, divide
+from metier.evaluate.metrics.base import Metric, Weighted, ratio
 from metier.evaluate.metrics.classify import bin_codes, class_tables
 from metier.evaluate.resample import Units
 
@@ -88,7 +88,7 @@ def class_metric(name: str, label: str, code: int) -> Metric:
         top, bottom = {
             "recall": (hit, gold), "precision": (hit, answered), "f1": (2 * hit, gold + answered),
         }[name]  # fmt: skip
-        return lambda weights: divide(weights @ top, weights @ bottom)
+        return ratio(top, bottom)
 
     full = f"{name}[{label}]"
     return Metric(full, over, (CLASSIFY, MULTI_LABEL), "higher", full, full, 0.0, 1.0)

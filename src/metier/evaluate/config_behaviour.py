@@ -37,8 +37,8 @@ class BiasConfig(Section):
     """The check `bias`: who is treated worse, and does the answer hang on who a text is about."""
 
     columns: tuple[str, ...] = ()
-    """Columns of the data (or `language`, `source`) whose values are groups of people or cases; each is compared with
-    all others. Needs the extra `fairness`."""
+    """Columns whose values are groups of people or cases, named as in `evaluate.slices`; each is compared with all
+    others. Needs the extra `fairness`."""
     least: int = Field(default=30, ge=1)
     """Test rows of a group below which no figure of it is shown. Source of the default: the bound of large-sample
     intervals that the whole evaluation keeps (evaluate/intervals.py)."""

@@ -5,17 +5,21 @@ A criterion is a metric, an operator and a number or another model with a margin
     accuracy >= 0.9            accuracy >= 90%          recall[fraud] >= 0.8
     accuracy > tfidf + 0.01    macro_f1 >= base - 0.02  (not worse than the base by more than 0.02)
     mae <= 0.2                 mae < base               ece <= 0.1
+    accuracy[language=zh] >= 0.8                        (a part of the test set)
+    macro_f1[source=branch-3] >= base - 0.02
+    privacy.membership_auc <= 0.6                       (a figure of a check that the recipe switches on)
 
+In square brackets `precision`, `recall` and `f1` take a label, every other metric a part, `column=value` (slices.py).
 Purpose: a mistake is told with its position and an example, and a criterion that cannot be meant (accuracy <= 0.9,
 accuracy >= 90) is refused, because after the run it is too late to ask.
-Not covered: "and"/"or" (every line must be met), criteria on subgroups.
+Not covered: "and"/"or" (every line must be met), labels within a part, figures of checks against another model.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from metier.errors import UserError, nearest
@@ -28,18 +32,29 @@ from metier.train.config import TaskConfig
 from metier.train.tasks import profile
 
 CLASS_METRICS = ("precision", "recall", "f1")  # these name a label in square brackets
-EXAMPLE = "accuracy >= 0.9, accuracy > tfidf + 0.01, recall[fraud] >= 0.8"
+EXAMPLE = "accuracy >= 0.9, accuracy > tfidf + 0.01, recall[fraud] >= 0.8, accuracy[language=zh] >= 0.8"
 _SPELLINGS = {"≥": ">=", "≤": "<=", "＞": ">", "＜": "<", "=>": ">=", "=<": "<="}
 _OPERATOR = re.compile(r">=|<=|=>|=<|[><≥≤＞＜]")
 _NAME = re.compile(r"[A-Za-z_][\w-]*")
+_METRIC = re.compile(r"[A-Za-z_][\w-]*(?:\.[A-Za-z_][\w-]*)?")  # of a check: its name, a point, its figure
 _NUMBER = re.compile(r"[0-9]+\.?[0-9]*(?:[eE][-+]?[0-9]+)?|\.[0-9]+(?:[eE][-+]?[0-9]+)?")
+
+
+CALIBRATION = {
+    "ece": "lower", "aurc": "lower", "served_share": "higher", "served_error": "lower", "set_coverage": "higher",
+    "set_size": "lower",
+}  # fmt: skip
+"""Figures of calibration.py that criteria may name as `calibration.<figure>`, and which way is better."""
+Checks = Mapping[str, Mapping[str, str]]  # check -> figure -> "higher" or "lower", whichever is better
 
 
 @dataclass(frozen=True)
 class Criterion:
     """`metric[label] operator number`, or `metric[label] operator model + number` when `model` is not empty.
 
-    number: the threshold or, with a model, the margin added to the model's figure; a percentage is stored as a share.
+    metric: of a check `check.figure`. label: a label, or `column=value` without white space around it; "" without
+    brackets. number: the threshold or, with a model, the margin added to the model's figure; a percentage is stored as
+    a share.
     """
 
     text: str
@@ -54,6 +69,19 @@ class Criterion:
         """Whether more of the metric is demanded."""
         return self.operator[0] == ">"
 
+    @property
+    def part(self) -> tuple[str, str] | None:
+        """Column and value of the part of the test set that is meant; None where all of it, or a label, is."""
+        if not self.label or self.metric in CLASS_METRICS:
+            return None
+        column, _, value = self.label.partition("=")
+        return column, value
+
+    @property
+    def check(self) -> str:
+        """The check whose figure is meant; "" for a metric."""
+        return self.metric.rpartition(".")[0]
+
     def holds(self, value: float) -> bool:
         """Whether a figure (with a model: a difference, tuned - model) satisfies the operator."""
         if self.operator == ">=":
@@ -66,8 +94,10 @@ class Criterion:
 def parse(text: str) -> Criterion:
     """Read one criterion; UserError with the position of what cannot be read."""
     rest = _Cursor(text)
-    metric = rest.take(_NAME, "the name of a metric")
+    metric = rest.take(_METRIC, "the name of a metric")
     label = rest.label()
+    if label and metric not in CLASS_METRICS and "=" in label:
+        label = "=".join(piece.strip() for piece in label.split("=", 1))
     operator = rest.take(_OPERATOR, "one of >= > <= <")
     operator = _SPELLINGS.get(operator, operator)
     model = rest.maybe(_NAME)
@@ -89,13 +119,15 @@ def parse(text: str) -> Criterion:
 
 
 def check(
-    criteria: Sequence[str], task: TaskConfig, models: Sequence[str], classes: Sequence[str] | None = None
-) -> list[Criterion]:
+    criteria: Sequence[str], task: TaskConfig, models: Sequence[str], classes: Sequence[str] | None = None,
+    checks: Checks | None = None,
+) -> list[Criterion]:  # fmt: skip
     """Read all criteria and compare every name with what this run will have; UserError at the first mistake.
 
     models: as `floors.model_names` gives them. classes: the labels known in training, or None while they are not known.
+    checks: those that the recipe switches on, as `switched_on` gives them.
     """
-    return [_checked(parse(text), task, models, classes) for text in criteria]
+    return [_checked(parse(text), task, models, classes, checks or {}) for text in criteria]
 
 
 def check_config(config: EvaluateConfig, task: TaskConfig, classes: Sequence[str] | None = None) -> list[Criterion]:
@@ -103,7 +135,7 @@ def check_config(config: EvaluateConfig, task: TaskConfig, classes: Sequence[str
     for name in floor_names(config, task):
         lookup("floor", name)
     if config.accept:
-        return check(config.accept, task, model_names(config, task), classes)
+        return check(config.accept, task, model_names(config, task), classes, switched_on(config))
     found = defaults(config, task)
     if not found:
         raise UserError(
@@ -111,6 +143,11 @@ def check_config(config: EvaluateConfig, task: TaskConfig, classes: Sequence[str
             f"write evaluate.accept (as in {', '.join(profile(task).accept)}), or switch base on, or name floors",
         )  # fmt: skip
     return found
+
+
+def switched_on(config: EvaluateConfig) -> Checks:
+    """The figures of every check that the recipe names, and those of the calibration, which is always looked at."""
+    return {"calibration": CALIBRATION} | {name: lookup("check", name).figures for name in config.checks}
 
 
 def defaults(config: EvaluateConfig, task: TaskConfig) -> list[Criterion]:
@@ -129,9 +166,13 @@ def decided_by(primary: str, model: str) -> str:
     return "chrf" if model in ONLY_WRITE and lookup("metric", primary).needs == LIKELIHOODS else primary
 
 
-def _checked(one: Criterion, task: TaskConfig, models: Sequence[str], classes: Sequence[str] | None) -> Criterion:
-    kind = profile(task).kind
+def _checked(
+    one: Criterion, task: TaskConfig, models: Sequence[str], classes: Sequence[str] | None, checks: Checks
+) -> Criterion:
     where = f"evaluate.accept: {one.text}"
+    if one.check:
+        return _checked_figure(one, where, checks)
+    kind = profile(task).kind
     known = {metric.name: metric for metric in for_kind(kind)}
     by_class = CLASS_METRICS if kind in LABELLED else ()
     if one.metric not in known and one.metric not in by_class:
@@ -140,9 +181,9 @@ def _checked(one: Criterion, task: TaskConfig, models: Sequence[str], classes: S
         )
     if one.metric in by_class and one.metric not in known and not one.label:
         raise UserError(f"'{one.metric}' is a figure of one label", where, f"name the label: {one.metric}[label]")
-    if one.label and one.metric not in by_class:
-        raise UserError(f"'{one.metric}' has no label", where, f"leave [{one.label}] out, or use one of {by_class}")
-    if one.label and classes is not None and one.label not in classes:
+    if one.part:
+        _check_part(one, one.part, where, by_class)
+    elif one.label and classes is not None and one.label not in classes:
         raise UserError(f"there is no label '{one.label}'", where, nearest(one.label, classes))
     others = [name for name in models if name != "tuned"]
     if one.model and one.model not in others:
@@ -152,11 +193,42 @@ def _checked(one: Criterion, task: TaskConfig, models: Sequence[str], classes: S
     better, low, high = "higher", 0.0, 1.0
     if one.metric in known:
         better, low, high = known[one.metric].better, known[one.metric].low, known[one.metric].high
+    _check_direction(one, where, better)
+    _check_range(one, where, low, high)
+    return one
+
+
+def _checked_figure(one: Criterion, where: str, checks: Checks) -> Criterion:
+    """A criterion on the figure of a check: the check is switched on, and gives that figure."""
+    figure = one.metric.rpartition(".")[2]
+    if one.check not in checks:
+        known = nearest(one.check, list(checks)) if checks else "the recipe names none"
+        raise UserError(f"the check '{one.check}' is not part of this run", where,
+                        f"put it into evaluate.checks ({known})")  # fmt: skip
+    if figure not in checks[one.check]:
+        raise UserError(f"the check '{one.check}' gives no figure '{figure}'", where,
+                        nearest(figure, list(checks[one.check])))  # fmt: skip
+    if one.label or one.model:
+        raise UserError("a figure of a check is compared with a number, and has no parts", where,
+                        f"{one.metric} {one.operator} 0.1")  # fmt: skip
+    _check_direction(one, where, checks[one.check][figure])
+    return one
+
+
+def _check_part(one: Criterion, part: tuple[str, str], where: str, by_class: Sequence[str]) -> None:
+    column, value = part
+    if "=" not in one.label:
+        can = f", or use one of {tuple(by_class)}" if by_class else ""
+        raise UserError(f"'{one.metric}' has no label", where,
+                        f"leave [{one.label}] out, or name a part: {one.metric}[language=zh]{can}")  # fmt: skip
+    if not column or not value:
+        raise UserError("a part of the test set is a column and a value", where, f"{one.metric}[language=zh]")
+
+
+def _check_direction(one: Criterion, where: str, better: str) -> None:
     if one.higher != (better == "higher"):
         turned = one.text.replace(">", "\0").replace("<", ">").replace("\0", "<")
         raise UserError(f"'{one.metric}' is better when it is {better}, this asks for the opposite", where, turned)
-    _check_range(one, where, low, high)
-    return one
 
 
 def _check_range(one: Criterion, where: str, low: float, high: float) -> None:

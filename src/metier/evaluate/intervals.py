@@ -4,7 +4,8 @@ Proportions (accuracy, recall, precision, F1 of one class) have a Wilson interva
 where the bootstrap says [1, 1]. With groups its size is the effective one, n divided by the design effect, and its
 quantile is Student's with groups - 1 degrees of freedom. Everything else has a percentile interval of the bootstrap,
 moved by the bootstrap's own bias so that it is centred on the figure: macro F1 of rare classes and calibration errors
-are biased, and the plain percentile covers too little there (`benchmarks/intervals.py` prints the coverage of both).
+are biased, and the plain percentile covers too little there (`benchmarks/eval_intervals.py` prints the coverage of
+both).
 Not covered: tolerance or prediction intervals.
 """
 

@@ -61,13 +61,29 @@ def classes(path: Path) -> tuple[str, ...]:
     return tuple(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else ()
 
 
-def items(path: Path, model: str, rows: pa.Table, kind: str, known: Sequence[str]) -> Items:
-    """One model's answers on the test rows. known: labels of training; other labels come after these in `classes`."""
+def validation(path: Path, examples: Path, kind: str, known: Sequence[str]) -> Items | None:
+    """The tuned model's answers on the validation split; None where none are stored."""
+    file = path / "validation.parquet"
+    if not file.is_file():
+        return None
+    ids = pq.read_table(file, columns=["id"]).column("id").combine_chunks()
+    rows = pq.read_table(examples, filters=[("split", "=", "validation")])
+    rows = rows.filter(pc.is_in(rows.column("id"), value_set=ids))
+    return items(path, "tuned", rows, kind, known, file.name)
+
+
+def items(
+    path: Path, model: str, rows: pa.Table, kind: str, known: Sequence[str], file: str = "predictions.parquet"
+) -> Items:
+    """One model's answers on the test rows. known: labels of training; other labels come after these in `classes`.
+
+    file: predictions.parquet, or validation.parquet with the rows of that split.
+    """
     if kind in WRITTEN:
         wanted = ["id", *written.STORED]
     else:
         wanted = ["id", COLUMNS[kind], *(() if kind in (SCORE, SPANS, ANSWERS, RANKING) else ("scores",))]
-    answers = pq.read_table(path / "predictions.parquet", columns=wanted, filters=[("model", "=", model)])
+    answers = pq.read_table(path / file, columns=wanted, filters=[("model", "=", model)])
     answers = _align(answers, rows, model, path)
     if kind == RANKING:
         return _ranking(path, rows, answers)
@@ -87,6 +103,9 @@ def of_answers(
             broken = int((~np.isfinite(predicted)).sum())
             raise UserError(f"the model '{model}' gave {broken} values that are no numbers", str(path),
                             "lower train.learning_rate, or look at its training history")  # fmt: skip
+        if not np.isfinite(gold).all():
+            lacking = int((~np.isfinite(gold)).sum())
+            raise UserError(f"{lacking} test examples have no value", str(path), "leave them out, or give their values")
         return Items(kind, gold, predicted)
     if kind == SPANS:
         return _spans(rows.column("spans").to_pylist(), answers.column("spans").to_pylist(), known)
@@ -185,11 +204,12 @@ def _align(answers: pa.Table, rows: pa.Table, model: str, path: Path) -> pa.Tabl
 def _unknown(column: pa.ChunkedArray, known: Sequence[str]) -> list[str]:
     flat = pc.list_flatten(column) if pa.types.is_list(column.type) else column
     have = set(known)
-    return sorted(name for name in pc.unique(flat).to_pylist() if name is not None and name not in have)
+    return sorted({name or "" for name in pc.unique(flat).to_pylist()} - have)
 
 
 def _codes(column: pa.ChunkedArray, every: Sequence[str]) -> Array:
-    codes = pc.index_in(column, value_set=pa.array(every, pa.string()))
+    """A label that was not given (null) is the empty one, which is never right."""
+    codes = pc.index_in(pc.fill_null(column, ""), value_set=pa.array(every, pa.string()))
     return np.asarray(codes.to_numpy(), dtype=np.int64)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from metier.evaluate.intervals import MIN_GROUPS, MIN_ITEMS
 from metier.evaluate.items import (
@@ -19,6 +21,7 @@ from metier.evaluate.items import (
     SCORE,
     SPANS,
     TEXT,
+    TEXTS,
     WRITTEN,
     Items,
 )
@@ -63,6 +66,39 @@ def split(found: Mapping[str, Items], unit: Units, known: int) -> list[Both]:
     if one.kind == RANKING:
         return said + _corpus(one)
     return said + (_values(one) if one.kind == SCORE else _labels(one, known))
+
+
+def repeated(rows: pa.Table) -> list[Both]:
+    """How many test examples ask what another one asks: its text, the short one beside it, two answers to choose from.
+
+    Case and white space do not matter.
+    """
+    asked = [pc.fill_null(rows.column(name), "") for name in ("text", "pair", "chosen", "rejected")]
+    joined = pc.utf8_trim_whitespace(pc.utf8_lower(pc.binary_join_element_wise(*asked, "\x1f")))
+    again = len(rows) - pc.count_distinct(pc.replace_substring_regex(joined, r"\s+", " ")).as_py()
+    if not again:
+        return []
+    return [(
+        f"{again} of {len(rows)} test examples repeat another one; they are no further witnesses, so intervals are "
+        "narrower than they should be.",
+        f"{len(rows)} 条测试样本中有 {again} 条与其他样本重复；它们不是新的证据，区间因此偏窄。",
+    )]  # fmt: skip
+
+
+def unanswered(found: Mapping[str, Items]) -> list[Both]:
+    """How often the tuned model or the base gave no answer at all, where one was due."""
+    said: list[Both] = []
+    for name in ("tuned", "base"):
+        one = found.get(name)
+        if one is None or one.kind not in (CLASSIFY, TEXT) or (one.kind == TEXT and TEXTS not in one.more):
+            continue
+        blank = "" in one.classes and one.predicted == one.classes.index("")
+        empty = int(np.sum(blank)) if one.kind == CLASSIFY else sum(not text.strip() for text in one.predicted)
+        english, chinese = model_name(name)
+        if empty:
+            said.append((f"{empty} of {len(one)} answers of {english} are empty; they count as wrong.",
+                         f"{chinese}的 {len(one)} 条回答中有 {empty} 条为空，均按错误计算。"))  # fmt: skip
+    return said
 
 
 def models(found: Mapping[str, Items], values: Mapping[tuple[str, str], float | None]) -> list[Both]:

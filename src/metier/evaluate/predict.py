@@ -19,11 +19,11 @@ import pyarrow.compute as pc
 from metier.artifact import Artifact
 from metier.console import Console, seconds
 from metier.errors import UserError
-from metier.evaluate import probe, written
+from metier.evaluate import frozen, probe, written
 from metier.evaluate.config import EvaluateConfig
 from metier.evaluate.floors import floor_names
 from metier.evaluate.floors.base import FloorData, FloorPrediction
-from metier.evaluate.items import RANKING, WRITTEN
+from metier.evaluate.items import ANSWERS, CLASSIFY, MULTI_LABEL, RANKING, SCORE, WRITTEN
 from metier.registry import lookup
 from metier.tables import SPANS, read, write, write_json
 from metier.train import bases
@@ -49,6 +49,7 @@ PREDICTIONS = pa.schema(
         ("ranked", pa.list_(pa.int32())),  # rows of corpus.parquet, best first
     ]
 )
+CALIBRATED = (CLASSIFY, MULTI_LABEL, ANSWERS, SCORE)  # kinds whose confidence, or error, is set right on validation
 FLOOR_TITLES = {
     "majority": "most frequent label",
     "mean": "mean of the training values",
@@ -69,9 +70,10 @@ def predict_all(
     config: EvaluateConfig, task_config: TaskConfig, seed: int, examples: Artifact, trained: Artifact,
     train_config: TrainConfig, out: Path, console: Console, near: Path | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Write predictions.parquet, classes.json and models.json into `out`; returns seconds and counts by model."""
+    """Write criteria.json, predictions.parquet, classes.json and models.json; returns seconds and counts by model."""
     from metier.train import model
 
+    promised = frozen.freeze(config, task_config, out)  # before the test set is opened
     table = read(examples.path / "examples.parquet")
     parts = {name: table.filter(pc.equal(table["split"], name)) for name in ("train", "validation", "test")}
     if not parts["test"].num_rows:
@@ -79,7 +81,8 @@ def predict_all(
     if profile(task_config).kind == RANKING:
         from metier.evaluate.retrieval import rank_all
 
-        return rank_all(config, task_config, seed, parts, trained, train_config, out, console, near)
+        ranked = rank_all(config, task_config, seed, parts, trained, train_config, out, console, near)
+        return {**ranked, "criteria": promised}
     texts = strings(parts["test"]["text"])
     ids = strings(parts["test"]["id"])
     tuned = model.load(trained.path / "model", train_config.device)
@@ -115,8 +118,23 @@ def predict_all(
     write(answers_table(answers, ids), out / "predictions.parquet")
     write_json(classes, out / "classes.json")
     write_json(models, out / "models.json")
+    if config.validation_items and profile(task_config).kind in CALIBRATED:
+        write(_validation(tuned, parts["validation"], config.validation_items, console), out / "validation.parquet")
     lost = {f"test_{key}": losses[key] for key in ("windowed", "cut", "cut_tokens")}
-    return {"test": len(ids), "models": models, **lost}
+    return {"test": len(ids), "models": models, "criteria": promised, **lost}
+
+
+def _validation(tuned: Any, rows: pa.Table, most: int, console: Console) -> pa.Table:
+    """The tuned model's answers to validation examples; where there are more than `most`, those with the first ids,
+    which are hashes, so that it is a fair draw."""
+    asked = rows.take(pc.sort_indices(rows["id"])[:most])
+    ids = strings(asked["id"])
+    if not ids:
+        return answers_table({}, ids)
+    start = time.monotonic()
+    decoded, _ = tuned.predict(asked, console)
+    console.say(f"  tuned model: {len(ids):,} validation items in {seconds(time.monotonic() - start)}")
+    return answers_table({"tuned": probe.as_prediction(decoded)}, ids)
 
 
 def floor_data(
@@ -164,4 +182,4 @@ def answers_table(answers: dict[str, FloorPrediction], ids: list[str]) -> pa.Tab
                                                         answer.margins, answer.raw_margins), strict=True)),
             pa.array([None] * n if answer.ranked is None else answer.ranked, PREDICTIONS.field("ranked").type),
         ], schema=PREDICTIONS))  # fmt: skip
-    return pa.concat_tables(tables)
+    return pa.concat_tables(tables) if tables else PREDICTIONS.empty_table()

@@ -9,35 +9,27 @@ Not covered: making predictions (`predict.py`), drawing (`report`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from metier.artifact import Artifact
 from metier.console import Console
-from metier.evaluate import cases, load, notes, wording, written
+from metier.evaluate import cases, frozen, load, notes, slices, wording, written
+from metier.evaluate.calibration import calibrate
 from metier.evaluate.checks.base import Told
 from metier.evaluate.checks.run import judge_all, warnings
-from metier.evaluate.classes import class_metric, confusion, figure, per_class, reliability
-from metier.evaluate.compare import Pair, Setting, compare, difference_interval, finish
+from metier.evaluate.classes import class_metric, confusion, per_class, reliability
+from metier.evaluate.compare import Setting, compare, difference_interval, finish
 from metier.evaluate.config import EvaluateConfig
-from metier.evaluate.criteria import Criterion, check, decided_by, defaults
-from metier.evaluate.intervals import (
-    MIN_GROUPS,
-    MIN_ITEMS,
-    bootstrap_interval,
-    no_spread,
-    normal_quantile,
-    proportions,
-    wilson,
-)
-from metier.evaluate.items import CLASSIFY, LABELLED, MULTI_LABEL, SPANS, Array, Items
-from metier.evaluate.metrics import Metric, for_kind, value
-from metier.evaluate.resample import bootstrap, units
-from metier.evaluate.verdict import Evidence, Key, decide, shortfalls
+from metier.evaluate.criteria import Criterion, check, decided_by, defaults, switched_on
+from metier.evaluate.items import ANSWERS, CLASSIFY, LABELLED, MULTI_LABEL, SPANS, Items
+from metier.evaluate.measure import Measured, figure_of, measure, pair_of
+from metier.evaluate.metrics import Metric, for_kind
+from metier.evaluate.resample import units
+from metier.evaluate.verdict import Evidence, Key, decide, shortfalls, with_checks, with_parts
 from metier.tables import write, write_json
 from metier.train.config import TaskConfig
 from metier.train.tasks import Profile, profile
@@ -45,21 +37,14 @@ from metier.train.tasks import Profile, profile
 MOST_CONFUSIONS = 200  # classes beyond which the confusion table is left out: it would be larger than the predictions
 
 
-@dataclass(frozen=True)
-class Measured:
-    """Every figure of every model: values and bootstrap values (B,) by (model, metric); None where there is none."""
-
-    models: dict[str, Items]
-    metrics: list[Metric]
-    values: dict[tuple[str, str], float | None]
-    resampled: dict[tuple[str, str], Array]
-
-
 def evaluate(
     config: EvaluateConfig, task: TaskConfig, seed: int, examples: Artifact, predictions: Artifact, out: Path,
-    console: Console, checks: Artifact | None = None,
+    console: Console, checks: Artifact | None = None, documents: Path | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Judge the tuned model; writes results.json and cases.parquet into `out`, returns decision and primary figures."""
+    """Judge the tuned model; writes results.json and cases.parquet into `out`, returns decision and primary figures.
+
+    documents: documents.parquet, for parts of the test split by what only the documents say.
+    """
     told = profile(task)
     kind, primary = told.kind, told.primary
     metrics = for_kind(kind, primary)
@@ -67,26 +52,34 @@ def evaluate(
     known = load.classes(predictions.path)
     described = load.models(predictions.path)
     criteria, source = _criteria(config, task, list(described), known if kind in LABELLED else None)
+    promised = frozen.compare(predictions.path, config, task)
     if not len(rows) or not described:
         return _nothing(task, told, criteria, source, out)
+    slices.check(criteria, rows, documents)
     found = load.same_classes({name: load.items(predictions.path, name, rows, kind, known) for name in described})
     unit = units(rows.column("group").to_pylist())
     setting = Setting(unit, config.alpha, config.power, config.bootstrap, seed)
-    measured = _measure(found, [*metrics, *_class_metrics(criteria, found["tuned"])], setting)
+    measured = measure(found, [*metrics, *_class_metrics(criteria, found["tuned"])], setting)
     comparisons = _comparisons(measured, setting, metrics)
     blocks = _model_blocks(measured, described, setting, metrics)
+    parts = _slices(config, criteria, rows, documents, measured, setting)
+    validation = load.validation(predictions.path, examples.path / "examples.parquet", kind, known)
+    sure = calibrate(validation, found["tuned"], config, setting)
     checked = judge_all(checks, Told(config, task, seed, rows, found, known, setting))
     evidence = _evidence(blocks, comparisons, measured, criteria, setting, told)
-    verdict = decide(criteria, evidence, source)
+    own = {"calibration": sure} if sure else {}
+    evidence = with_checks(with_parts(evidence, parts, criteria), {**checked, **own})
+    verdict = decide(criteria, evidence, source, promised)
     counts = _cases(measured, rows, task, out, primary)
-    gaps = shortfalls(evidence)
+    warned = [*frozen.warning(promised), *shortfalls(evidence), *notes.split(found, unit, len(known)),
+              *notes.repeated(rows), *notes.unanswered(found), *notes.models(found, measured.values),
+              *warnings(checked)]  # fmt: skip
     results = {
         "task": task.model_dump(mode="json"), "profile": {"kind": kind, "pipeline": told.pipeline},
         "primary": primary, "decided_by": {name: decided_by(primary, name) for name in blocks},
         "models": blocks, "comparisons": comparisons, "verdict": verdict, "cases": counts, "checks": checked,
-        "warnings": [{"text": text, "text_zh": text_zh} for text, text_zh in
-                     [*gaps, *notes.split(found, unit, len(known)), *notes.models(found, measured.values),
-                      *warnings(checked)]],
+        "slices": parts, "calibration": sure,
+        "warnings": [{"text": text, "text_zh": text_zh} for text, text_zh in warned],
         "data": {"test": len(rows), "groups": unit.count if unit.clustered else _named(rows), "classes": len(known)},
         "settings": {"alpha": config.alpha, "power": config.power, "bootstrap": config.bootstrap, "seed": seed},
     }  # fmt: skip
@@ -97,29 +90,14 @@ def evaluate(
 
 def _criteria(config: EvaluateConfig, task: TaskConfig, models: list[str], known: Any) -> tuple[list[Criterion], str]:
     if config.accept:
-        return check(config.accept, task, models or ["tuned"], known), "recipe"
+        return check(config.accept, task, models or ["tuned"], known, switched_on(config)), "recipe"
     return [one for one in defaults(config, task) if one.model in models], "default"
 
 
 def _class_metrics(criteria: list[Criterion], tuned: Items) -> list[Metric]:
     """Metrics of one class that some criterion compares with another model."""
-    wanted = {(one.metric, one.label) for one in criteria if one.label and one.model}
+    wanted = {(one.metric, one.label) for one in criteria if one.label and one.model and not one.part}
     return [class_metric(name, label, tuned.classes.index(label)) for name, label in sorted(wanted)]
-
-
-def _measure(found: dict[str, Items], metrics: list[Metric], setting: Setting) -> Measured:
-    values = {(name, metric.name): value(metric, one) for name, one in found.items() for metric in metrics}
-    by_name = {metric.name: metric for metric in metrics}
-    bound = {key: by_name[key[1]].over(found[key[0]]) for key, figure in values.items() if figure is not None}
-    return Measured(found, metrics, values, bootstrap(bound, setting.unit, setting.resamples, setting.seed))
-
-
-def _pair(measured: Measured, metric: Metric, other: str) -> Pair | None:
-    first, second = measured.values["tuned", metric.name], measured.values[other, metric.name]
-    if first is None or second is None:
-        return None
-    differences = measured.resampled["tuned", metric.name] - measured.resampled[other, metric.name]
-    return Pair(metric, measured.models["tuned"], measured.models[other], first, second, differences)
 
 
 def _comparisons(measured: Measured, setting: Setting, metrics: list[Metric]) -> list[dict[str, Any]]:
@@ -127,7 +105,7 @@ def _comparisons(measured: Measured, setting: Setting, metrics: list[Metric]) ->
     rows = []
     for metric in metrics:
         for other in measured.models:
-            pair = _pair(measured, metric, other) if other != "tuned" else None
+            pair = pair_of(measured, metric, other) if other != "tuned" else None
             if pair is not None:
                 rows.append(compare(pair, other, setting))
     return finish(rows, setting.alpha)
@@ -140,37 +118,17 @@ def _model_blocks(
     for name, one in measured.models.items():
         block = dict(described[name])
         for metric in metrics:
-            block[metric.name] = _figure(metric, measured, name, setting)
+            block[metric.name] = figure_of(metric, measured, name, setting)
         if one.kind in LABELLED:
             # A text may hold many spans of a type: they are counted as a group, never as so many independent draws.
             unit = replace(setting.unit, clustered=setting.unit.clustered or one.kind == SPANS)
             block["per_class"] = per_class(one, unit, setting.alpha)
+        if one.kind in (*LABELLED, ANSWERS):
             block["reliability"] = reliability(one)
         if one.kind == CLASSIFY:
             block["confusion"] = confusion(one) if len(one.classes) <= MOST_CONFUSIONS else None
         blocks[name] = block
     return blocks
-
-
-def _figure(metric: Metric, measured: Measured, name: str, setting: Setting) -> dict[str, Any]:
-    point, one, unit = measured.values[name, metric.name], measured.models[name], setting.unit
-    if point is None:
-        return figure(None, None, None, 0)
-    if metric.proportion and metric.per_item is not None:
-        success = metric.per_item(one)[:, None]
-        _, low, high = proportions(success, np.ones_like(success), unit, setting.alpha)
-        return figure(point, float(low[0]), float(high[0]), len(one))
-    if len(one) < MIN_ITEMS or (unit.clustered and unit.count < MIN_GROUPS):
-        return figure(point, None, None, len(one))
-    resampled = measured.resampled[name, metric.name]
-    bias = metric.bias(one) if metric.bias else 0.0
-    limits = bootstrap_interval(resampled, point, setting.alpha, metric.low, metric.high, bias)
-    if limits is None and no_spread(resampled) and point == metric.high:
-        # Nothing is wrong, so every resample is perfect too: as far below perfect as a proportion might be.
-        below = 1 - float(wilson(1.0, unit.count, normal_quantile(setting.alpha))[0])
-        limits = (point - below * (metric.high - metric.low), point)
-    low_high = limits or (None, None)
-    return figure(point, low_high[0], low_high[1], len(one))
 
 
 def _evidence(
@@ -184,13 +142,28 @@ def _evidence(
     rows: dict[Key, dict[str, Any]] = {(row["metric"], "", row["against"]): row for row in comparisons}
     by_name = {metric.name: metric for metric in measured.metrics}
     for one in criteria:
-        pair = _pair(measured, by_name[f"{one.metric}[{one.label}]"], one.model) if one.label and one.model else None
+        of_label = one.label and one.model and not one.part
+        pair = pair_of(measured, by_name[f"{one.metric}[{one.label}]"], one.model) if of_label else None
         if pair is not None:
             low, high = difference_interval(pair, setting) or (None, None)
             rows[one.metric, one.label, one.model] = {
                 "difference": pair.tuned_value - pair.other_value, "low": low, "high": high,
             }  # fmt: skip
     return Evidence(told.primary, figures, rows, several=told.kind in (MULTI_LABEL, SPANS), spans=told.kind == SPANS)
+
+
+def _slices(
+    config: EvaluateConfig, criteria: list[Criterion], rows: pa.Table, documents: Path | None, measured: Measured,
+    setting: Setting,
+) -> dict[str, Any]:  # fmt: skip
+    """The parts of the test split on the primary metric and those that criteria name, tuned against the base."""
+    asked = [one for one in criteria if one.part]
+    wanted = {measured.metrics[0].name, *(one.metric for one in asked)}
+    metrics = [metric for metric in measured.metrics if metric.name in wanted]
+    named = {"tuned", "base", *(one.model for one in asked)}
+    found = {name: one for name, one in measured.models.items() if name in named}
+    columns = slices.columns_of(config, criteria)
+    return slices.slices(columns, rows, documents, found, metrics, setting, config.slice_minimum)
 
 
 def _cases(measured: Measured, rows: pa.Table, task: TaskConfig, out: Path, primary: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ Whatever the criteria are: a tuned model that is not shown to beat its base and 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from metier.evaluate import wording
@@ -32,8 +32,40 @@ class Evidence:
     spans: bool = False
 
 
-def decide(criteria: Sequence[Criterion], evidence: Evidence, source: str) -> dict[str, Any]:
-    """The block `verdict` of results.json. source: "recipe" or "default" (where the criteria come from)."""
+def with_parts(evidence: Evidence, parts: Mapping[str, Any], criteria: Sequence[Criterion]) -> Evidence:
+    """The evidence with figures and differences of parts of the test set, for the criteria that name some.
+
+    parts: the block `slices` of results.json; a part that it lacks has too few examples.
+    """
+    figures, rows = dict(evidence.figures), dict(evidence.rows)
+    by_name = {(row["metric"], row["column"], row["value"]): row for row in parts["rows"]}
+    for one in criteria:
+        if not one.part:
+            continue
+        row = by_name.get((one.metric, *one.part))
+        missing = {"value": None, "difference": None, "low": None, "high": None, "minimum": parts["minimum"]}
+        figures[one.metric, one.label, ""] = row["models"]["tuned"] if row else missing
+        if one.model:
+            against = {found["against"]: found for found in row["comparisons"]} if row else {}
+            rows[one.metric, one.label, one.model] = against.get(one.model, missing)
+    return replace(evidence, figures=figures, rows=rows)
+
+
+def with_checks(evidence: Evidence, checks: Mapping[str, Any]) -> Evidence:
+    """The evidence with the figures of checks. checks: {check: {"figures": {figure: {value, low, high, n, ...}}}}."""
+    figures = dict(evidence.figures)
+    for name, block in checks.items():
+        figures |= {(f"{name}.{figure}", "", ""): found for figure, found in block["figures"].items()}
+    return replace(evidence, figures=figures)
+
+
+def decide(
+    criteria: Sequence[Criterion], evidence: Evidence, source: str, frozen: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The block `verdict` of results.json. source: "recipe" or "default" (where the criteria come from).
+
+    frozen: the promise that was written before the test set was opened (frozen.py); one that was changed is said first.
+    """
     reasons = [reason(one, evidence) for one in criteria]
     met = [entry["met"] for entry in reasons]
     if "no" in met:
@@ -43,21 +75,28 @@ def decide(criteria: Sequence[Criterion], evidence: Evidence, source: str) -> di
     else:
         decision = "CONDITIONAL"
     english, chinese = headline(criteria, met, evidence)
+    if frozen and frozen["changed"]:
+        english = f"The criteria were changed after the answers were known. {english}"
+        chinese = f"验收标准在得知答案之后被改动过。{chinese}"
     return {"decision": decision, "reasons": reasons, "headline": english, "headline_zh": chinese,
-            "criteria_source": source}  # fmt: skip
+            "criteria_source": source, "frozen": dict(frozen) if frozen else None}  # fmt: skip
 
 
 def reason(one: Criterion, evidence: Evidence) -> dict[str, str]:
     """One criterion, whether it is met, and a sentence with the figures."""
     key = (one.metric, one.label, one.model)
+    label = "" if one.part else one.label
     if one.model:
         found = evidence.rows.get(key, {"difference": None, "low": None, "high": None})
         value = found["difference"]
-        said = wording.relative(one.metric, one.label, one.model, found)
+        said = wording.relative(one.metric, label, one.model, found)
     else:
         found = evidence.figures.get(key, {"value": None, "low": None, "high": None})
         value = found["value"]
-        said = wording.absolute(one.metric, one.label, found, evidence.several, evidence.spans)
+        said = wording.of_check(one.metric, found) if one.check else wording.absolute(
+            one.metric, label, found, evidence.several, evidence.spans)  # fmt: skip
+    if one.part:
+        said = wording.of_part(one.part, found, said)
     answer = _met(one, value, found["low"] if one.higher else found["high"])
     superiority = bool(one.model) and one.number == 0 and len(one.operator) == 1
     if answer == "yes" and superiority and found.get("outcome", "better") != "better":

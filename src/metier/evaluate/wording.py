@@ -7,6 +7,7 @@ Not covered: layout; the report decides where a sentence stands.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from metier.evaluate.criteria import Criterion
@@ -157,6 +158,26 @@ def relative(metric: str, label: str, model: str, row: dict[str, Any]) -> Both:
         f"The tuned model's {title[0]} is {number(abs(d))} {how[0]} than that of {other[0]}{span[0]}",
         f"微调模型的{title[1]}比{other[1]}{how[1]} {number(abs(d))}{span[1]}",
     )
+
+
+def of_part(part: tuple[str, str], found: Mapping[str, Any], said: Both) -> Both:
+    """A sentence about a part of the test set; found: its figure or difference, with `n`, or `minimum` if too few."""
+    name = "=".join(part)
+    if "minimum" in found:
+        least = found["minimum"]
+        return (f"Of {name} there are fewer than {least} test examples, so nothing is claimed of it",
+                f"{name} 的测试样本少于 {least} 条，不作任何结论")  # fmt: skip
+    return f"Within {name} ({found['n']} examples): {said[0]}", f"在 {name} 之内（{found['n']} 条）：{said[1]}"
+
+
+def of_check(name: str, found: Mapping[str, Any]) -> Both:
+    """What a check found; found: its figure, which brings its own title in both languages."""
+    title = found.get("title") or {"en": name, "zh": name}
+    if found["value"] is None:
+        return f"{title['en']}: no result", f"{title['zh']}：没有结果"
+    show = (lambda value: f"{hundred(value)} %") if found.get("percent") else number
+    between = _between(found["low"], found["high"], show)
+    return f"{title['en']}: {show(found['value'])}{between[0]}", f"{title['zh']}：{show(found['value'])}{between[1]}"
 
 
 def demand(one: Criterion) -> Both:

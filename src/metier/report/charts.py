@@ -167,6 +167,28 @@ def reliability(bins: Sequence[Mapping[str, Any]], title: str, axes: tuple[str, 
     return _svg(WIDTH, top + side + foot, title, "".join(parts), "chart")
 
 
+def risk_coverage(
+    points: Sequence[Sequence[float]], title: str, axes: tuple[str, str], mark: tuple[float, str] | None = None
+) -> Markup:
+    """Share answered (x) against the error among the answers (y); mark: (share answered, words) of the threshold."""
+    left, top, width, height = 56.0, 24.0, WIDTH - 80.0, 150.0
+    high = max(max((y for _, y in points), default=0.0) * 1.08, 0.01)
+    ys = [(t, f"{100 * t:g}%") for t in nice_ticks(0, high)]
+    parts = _grid(left, top, width, height, [(t, f"{t:.0%}") for t in (0, 0.25, 0.5, 0.75, 1.0)], ys, (0, 1), (0, high))
+    line = " ".join(f"{_n(left + width * x)},{_n(top + height * (1 - y / high))}" for x, y in points)
+    parts.append(f'<polyline class="l-first" points="{line}"/>')
+    if mark:
+        x = left + width * mark[0]
+        anchor = "end" if mark[0] > 0.6 else "start"
+        parts.append(f'<line class="c-best" x1="{_n(x)}" x2="{_n(x)}" y1="{_n(top - 6)}" y2="{_n(top + height)}"/>')
+        parts.append(_text(x + (-5 if anchor == "end" else 5), top - 8, mark[1], anchor, "strong"))
+    parts.append(_text(left + width / 2, top + height + 34, axes[0], "middle"))
+    parts.append(
+        f'<g transform="rotate(-90 12 {_n(top + height / 2)})">{_text(12, top + height / 2, axes[1], "middle")}</g>'
+    )
+    return _svg(WIDTH, top + height + 42, title, "".join(parts), "chart")
+
+
 def curve(
     series: Sequence[tuple[str, str, Sequence[tuple[float, float]]]],
     title: str,

@@ -41,7 +41,7 @@ def _block(name: str, block: Mapping[str, Any], words: Words, show_texts: bool) 
 
 
 def _cell(cell: Any, words: Words, show_texts: bool) -> dict[str, Any]:
-    """Text, the small text below it, and whether it stands right-aligned as a number."""
+    """Text, the small text below it, and whether it stands right-aligned as a number; `pieces` of a marked text."""
     if cell is None:
         return {"text": words("no_data"), "of": "", "number": False}
     if isinstance(cell, bool) or not isinstance(cell, Mapping | int | float):
@@ -50,6 +50,12 @@ def _cell(cell: Any, words: Words, show_texts: bool) -> dict[str, Any]:
         return {"text": words.count(cell) if isinstance(cell, int) else words.plain(cell), "of": "", "number": True}
     if "quote" in cell:
         return {"text": cell["quote"] if show_texts else words("hidden"), "of": "", "number": False}
+    if "marked" in cell and show_texts:
+        pieces = [piece | {"kind": f"{'for' if piece['level'] > 0 else 'against'}{abs(piece['level'])}"}
+                  for piece in cell["marked"]]  # fmt: skip
+        return {"text": "", "pieces": pieces, "of": "", "number": False}
+    if "marked" in cell:
+        return {"text": words("hidden"), "of": "", "number": False}
     if "value" in cell:
         metric = "accuracy" if cell["percent"] else ""  # any metric that is shown in percent
         n = f"n = {words.count(cell['n'])}" if cell["n"] else ""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from metier.report import charts
+from metier.report import calibration, charts, slices
 from metier.report.opening import how, kind_of, listed
 from metier.report.words import PERCENT, Words
 
@@ -35,6 +35,7 @@ METRICS = (
     "macro_f1",
     "mcc",
     "ece",
+    "brier",
     "mae",
     "rmse",
     "spearman",
@@ -85,7 +86,9 @@ def evidence(facts: Mapping[str, Any], words: Words, show_texts: bool) -> dict[s
         "comparisons": comparisons(results, words),
         "classes": classes(tuned, results, words),
         "confusion": confusion(tuned, words),
+        "slices": slices.slices(results, words),
         "reliability": reliability(tuned, words),
+        "calibration": calibration.calibration(results, words),
         "cases": {kind: cases(facts, kind, words, show_texts) for kind in ("broken", "mended")},
         "severity": words(_severity(results, marked)),
         "marked": words("cases.marks") if marked and show_texts else "",

@@ -158,6 +158,8 @@ def _summary(train: Mapping[str, Any], words: Words) -> list[str]:
                 trainable=words.count(train.get("trainable")),
             )
         )
+    if train.get("canaries"):
+        said.append(words("train.canaries", n=words.count(train["canaries"])))
     if train.get("stopped"):
         epochs = train.get("epochs")
         said.append(

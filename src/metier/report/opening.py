@@ -66,13 +66,15 @@ def opening(facts: Mapping[str, Any], words: Words, show_texts: bool) -> dict[st
 
 def criteria_source(facts: Mapping[str, Any], words: Words) -> str:
     """Where the criteria come from; criteria changed after the answers were known are said to be so."""
-    earlier = facts.get("earlier_criteria") or []
+    frozen = facts["results"]["verdict"].get("frozen") or {}
+    earlier = facts.get("earlier_criteria") or ([frozen["criteria"]] if frozen.get("changed") else [])
     if earlier:
         return words(
             "criteria.changed", earlier="; ".join(", ".join(row) or words("criteria.unnamed") for row in earlier)
         )
     own = facts["results"]["verdict"].get("criteria_source") == "recipe"
-    return words("criteria.recipe" if own else "criteria.default")
+    said = words("criteria.recipe" if own else "criteria.default")
+    return said + words("criteria.frozen", sha=frozen["sha256"][:16]) if frozen else said
 
 
 def warnings(results: Mapping[str, Any], words: Words) -> list[str]:

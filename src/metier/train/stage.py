@@ -20,7 +20,7 @@ from metier.artifact import Artifact
 from metier.console import Console, seconds
 from metier.errors import UserError
 from metier.registry import lookup
-from metier.tables import read, write_json
+from metier.tables import read, write, write_json
 from metier.train import bases
 from metier.train.chat import stop_tokens
 from metier.train.config import TaskConfig, TrainConfig
@@ -48,9 +48,9 @@ MIN_STEPS = 40  # optimizer steps in an epoch that a small set should still have
 
 def train(
     config: TrainConfig, task_config: TaskConfig, seed: int, examples: Artifact, out: Path, console: Console,
-    near: Path | None = None,
+    near: Path | None = None, planted: tuple[int, int, int] = (0, 0, 0),
 ) -> dict[str, Any]:  # fmt: skip
-    """Write model/ and history.json into `out`; returns the figures of the run. Resumes from out/state."""
+    """Write model/ and history.json into `out`; returns the figures. Resumes from out/state. planted: see _plant."""
     choose_waiting()
     from metier.train import loop, model
     from metier.train.network import Shape, load, load_tokenizer, pooling_of
@@ -58,6 +58,7 @@ def train(
 
     parts = _parts(examples)
     task = lookup("task", task_config.name).from_training(task_config, parts["train"])
+    parts["train"], secrets = _plant(parts["train"], task_config, planted, seed, out, console)
     method = lookup("method", config.method)
     base = bases.resolve(config.base_model, config.revision, near)
     pooling = task.pooling(pooling_of(base, config.pooling))
@@ -121,7 +122,7 @@ def train(
         "learning_rate": rates.learning_rate, "head_learning_rate": rates.head_learning_rate,
         "batch_size": rates.batch_size, "planned_epochs": rates.epochs, "seed": seed,
         **{name: losses[name] for name in ("windowed", "windows", "cut", "cut_tokens")}, **encoded["train"].notes,
-        **found,
+        **found, **secrets,
     }  # fmt: skip
     _tell_result(summary, console)
     return summary
@@ -163,6 +164,27 @@ def _parts(examples: Artifact) -> dict[str, pa.Table]:
     if not parts["train"].num_rows:
         raise UserError("there are no training examples", "split 'train'", "see the funnel of the prepare stage")
     return parts
+
+
+def _plant(
+    train: pa.Table, task: TaskConfig, planted: tuple[int, int, int], seed: int, out: Path, console: Console
+) -> tuple[pa.Table, dict[str, int]]:
+    """The training examples with canaries behind them, which are kept in `out`, and how many rows those are.
+
+    planted: number of canaries (canaries.py), how often each is learned, among how many candidates it is ranked.
+    """
+    from metier.train import canaries
+
+    number, repeats, candidates = planted
+    found = canaries.draw(train, task, number, candidates, seed)
+    if not found.num_rows:
+        return train, {}
+    write(found, out / canaries.FILE)
+    more = canaries.plant(train, found, repeats)
+    rows = more.num_rows - train.num_rows
+    console.warn(f"{rows:,} planted canaries are learned beside {train.num_rows:,} training examples "
+                 "(evaluate.privacy.canaries)")  # fmt: skip
+    return more, {"canaries": rows}
 
 
 def _splits(

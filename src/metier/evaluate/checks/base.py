@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 
 from metier.artifact import Artifact
 from metier.console import Console
+from metier.errors import UserError, nearest
 from metier.evaluate.compare import Setting
 from metier.evaluate.config import EvaluateConfig
 from metier.evaluate.items import RANKING, Items
@@ -43,6 +44,8 @@ class Asked:
     trained: Artifact
     console: Console
     near: Path | None = None  # a base named by a relative path starts here
+    predictions: Artifact | None = None  # what every model answered to the test set
+    folder: Path | None = None  # of the unfinished artifact: what a check keeps here is there again after a crash
     documents: Artifact | None = None  # what was read, with every column that the examples do not keep
 
     @cached_property
@@ -69,6 +72,16 @@ class Asked:
     def classes(self) -> list[str]:
         """The labels known in training, in the order of the scores; empty where the task has none."""
         return list(getattr(self.tuned.task, "classes", []))
+
+    def stored(self, model: str) -> pa.Table:
+        """Rows of `predict.PREDICTIONS` that a model gave to `parts["test"]`, in its order; UserError without any."""
+        assert self.predictions is not None
+        table = read(self.predictions.path / "predictions.parquet")
+        known = pc.unique(table["model"]).to_pylist()
+        if model not in known:
+            raise UserError(f"no model '{model}' answered the test set", "evaluate", nearest(model, known))
+        mine = table.filter(pc.equal(table["model"], model))
+        return mine.take(pc.index_in(self.parts["test"]["id"].combine_chunks(), value_set=mine["id"].combine_chunks()))
 
     def answer(self, model: Model, rows: pa.Table) -> pa.Table:
         """Rows of `predict.PREDICTIONS`: what a model answers to rows like those of `parts["test"]`, in their order.
@@ -135,7 +148,8 @@ class Figure:
 @dataclass(frozen=True)
 class Table:
     """Rows of cells for the report. A cell is a string, a number, a Figure, a pair (English, Chinese), None for "no
-    data", or `quote(text)` for a text of the data, which the report hides where it must show none."""
+    data", or `quote(text)` or `marked(text, ...)` for a text of the data, which the report hides where it must show
+    none."""
 
     title: Both
     heads: Sequence[Both]
@@ -174,6 +188,30 @@ class Check(Protocol):
     def judge(self, stored: Mapping[str, pa.Table], told: Told) -> Findings:
         """Figures and sentences, from what is stored alone."""
         ...
+
+
+LEVELS = 3  # strengths of a mark that a reader can tell apart
+
+
+def marked(text: str, weights: Sequence[tuple[int, int, float]]) -> dict[str, Any]:
+    """A cell that holds a text of the data with words marked by weight: characters start to end (exclusive), in order.
+
+    A piece has a level from -3 (against) to 3 (for), in thirds of the largest weight; less than a sixth of it is 0.
+    """
+    most = max((abs(weight) for _, _, weight in weights), default=0.0) or 1.0
+    pieces: list[dict[str, Any]] = []
+    at = 0
+    for start, end, weight in weights:
+        level = round(LEVELS * weight / most)
+        for words, strength in ((text[at:start], 0), (text[start:end], level)):
+            if words and pieces and pieces[-1]["level"] == strength:
+                pieces[-1]["text"] += words
+            elif words:
+                pieces.append({"text": words, "level": strength})
+        at = end
+    if at < len(text):
+        pieces.append({"text": text[at:], "level": 0})
+    return {"marked": pieces}
 
 
 def quote(text: str) -> dict[str, str]:

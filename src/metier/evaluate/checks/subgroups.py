@@ -27,7 +27,8 @@ from metier.evaluate.compare import holm
 from metier.evaluate.intervals import MIN_GROUPS, bootstrap_interval, proportions
 from metier.evaluate.items import CLASSIFY, Array, Items
 from metier.evaluate.metrics import Metric, value
-from metier.evaluate.resample import chunks, draws
+from metier.evaluate.metrics.base import Weighted
+from metier.evaluate.resample import bootstrap, chunks
 from metier.evaluate.wording import Both, hundred, number
 from metier.registry import lookup
 from metier.train.tasks import profile
@@ -130,17 +131,16 @@ def _groups(column: str, values: Array, shown: Sequence[str], told: Told) -> lis
 
     one = np.ones((1, len(values)))
     points = {name: float(gap[0]) for name, gap in gaps(one).items()}
-    drawn: dict[str, list[Array]] = {name: [] for name in members}
-    inside: dict[str, list[Array]] = {name: [] for name in members}
-    for weights in draws(told.setting.unit, told.setting.resamples, told.setting.seed):
-        for name, gap in gaps(weights).items():
-            drawn[name].append(gap)
-            inside[name].append(over(weights * members[name]))
+    bound: dict[tuple[str, str], Weighted] = {}
+    for name, mask in members.items():
+        bound["gap", name] = lambda weights, mask=mask: sign * (over(weights * (valued & ~mask)) - over(weights * mask))
+        bound["inside", name] = lambda weights, mask=mask: over(weights * mask)
+    drawn = bootstrap(bound, told.setting.unit, told.setting.resamples, told.setting.seed)
     p = _permuted(values, members, gaps, points, told)
     found = []
     for name, mask in members.items():
-        gap = _gap(name, np.concatenate(drawn[name]), points[name], mask, metric, told)
-        figure = _figure(name, metric, tuned, mask, np.concatenate(inside[name]), told)
+        gap = _gap(name, drawn["gap", name], points[name], mask, metric, told)
+        figure = _figure(name, metric, tuned, mask, drawn["inside", name], told)
         other = None if base is None else _point(metric, base, mask, valued & ~mask)
         found.append(Group(column, name, figure, gap, p[name], other))
     return found

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from metier.evaluate.items import ANSWERS, Array, Items, right
-from metier.evaluate.metrics.base import Weighted, divide, mean_of, metric
+from metier.evaluate.metrics.base import Weighted, divide, mean_of, metric, ratio
 from metier.evaluate.words import token_f1, words
 
 KIND = (ANSWERS,)
@@ -103,4 +103,4 @@ def _answerable(items: Items) -> Array:
 
 
 def _mean_over(numbers: Array, chosen: Array) -> Weighted:
-    return lambda weights: divide(weights @ (numbers * chosen), weights @ chosen)
+    return ratio(numbers * chosen, chosen)

@@ -4,19 +4,47 @@ A metric is a function from Items to a second function from weights (B, n) to va
 what depends on the items, the second is a matrix product a chunk of resamples. A weight is how often an item was drawn;
 a row of ones gives the figure itself. A value that does not exist for these items (a correlation with a constant) is
 NaN, and becomes null in the results.
+Most figures depend on a few weighted sums alone; these are `Sums`, whose items can be added up in lots beforehand, so
+that a million items cost no more than twenty thousand. Ranks and curves are plain functions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from metier.evaluate.items import Array, Items
 from metier.registry import lookup, names, register
 
+DENSE = 0.05  # share of filled cells from which a dense product is quicker than a sparse one (measured: about 3 %)
 Weighted = Callable[[Array], Array]  # weights (B, n) -> values (B,)
+
+
+@dataclass(frozen=True)
+class Sums:
+    """A figure of weighted sums: weights (B, n) -> finish(weights @ table), table (n, m) dense or sparse."""
+
+    table: Any
+    finish: Callable[[Array], Array]
+
+    def __call__(self, weights: Array) -> Array:
+        if isinstance(self.table, np.ndarray):
+            return self.finish(weights @ self.table)
+        return self.finish(np.asarray(self.table.T @ np.ascontiguousarray(weights.T)).T)
+
+    def folded(self, of: Array, count: int) -> Sums:
+        """The same figure over lots: the rows of each lot (code `of` (n,)) are added up."""
+        from scipy import sparse
+
+        n = len(of)
+        fold = sparse.csr_matrix((np.ones(n), (of, np.arange(n))), shape=(count, n))
+        table = fold @ self.table
+        if sparse.issparse(table) and table.nnz > DENSE * table.shape[0] * table.shape[1]:
+            table = table.toarray()
+        return Sums(table, self.finish)
 
 
 @dataclass(frozen=True)
@@ -78,14 +106,14 @@ def value(chosen: Metric, items: Items) -> float | None:
     return result if np.isfinite(result) else None
 
 
-def mean_of(per_item: Array) -> Weighted:
+def mean_of(per_item: Array) -> Sums:
     """The weighted mean of (n,) numbers as a function of weights."""
-    numbers = np.asarray(per_item, dtype=np.float64)
+    return ratio(per_item, np.ones(len(per_item)))
 
-    def values(weights: Array) -> Array:
-        return divide(weights @ numbers, weights.sum(axis=1))
 
-    return values
+def ratio(top: Array, bottom: Array) -> Sums:
+    """The weighted sum of (n,) numbers over that of others; NaN where the bottom is 0."""
+    return Sums(np.stack([top, bottom], axis=1).astype(np.float64), lambda sums: divide(sums[:, 0], sums[:, 1]))
 
 
 def divide(top: Array, bottom: Array) -> Array:

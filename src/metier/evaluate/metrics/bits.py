@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from metier.evaluate.items import BITS, LIKELIHOODS, TEXT, Array, Items
-from metier.evaluate.metrics.base import Weighted, divide, metric
+from metier.evaluate.metrics.base import Weighted, metric, ratio
 
 
 def sizes(items: Items) -> Array:
@@ -36,4 +36,4 @@ def weighted(items: Items) -> Array:
 def bits_per_byte(items: Items) -> Weighted:
     """All bits over all bytes that they pay for."""
     spent, paid = items.more[LIKELIHOODS], items.more["bytes"].astype(np.float64)
-    return lambda weights: divide(weights @ spent, weights @ paid)
+    return ratio(spent, paid)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from metier.evaluate.items import MARGINS, PREFERENCE, Array, Items
-from metier.evaluate.metrics.base import Weighted, divide, mean_of, metric
+from metier.evaluate.metrics.base import Weighted, mean_of, metric, ratio
 
 ALIKE = 0.1  # of the longer answer's characters: two answers that differ by no more are about equally long
 
@@ -56,4 +56,4 @@ def preference_by_token(items: Items) -> Weighted:
 def preference_equal_length(items: Items) -> Weighted:
     """As preference_accuracy, on the pairs alone whose answers are about equally long; NaN without any."""
     counted, right = alike(items), preferred(items)
-    return lambda weights: divide(weights @ (counted * right), weights @ counted)
+    return ratio(counted * right, counted)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from metier.evaluate.items import SCORE, Array, Items
-from metier.evaluate.metrics.base import Weighted, divide, mean_of, metric
+from metier.evaluate.metrics.base import Sums, Weighted, divide, mean_of, metric
 
 
 def errors(items: Items) -> Array:
@@ -31,7 +31,7 @@ def mae(items: Items) -> Weighted:
 def rmse(items: Items) -> Weighted:
     """Root of the mean squared error, in the unit of the value; large errors count more."""
     mean = mean_of(squares(items))
-    return lambda weights: np.sqrt(mean(weights))
+    return Sums(mean.table, lambda sums: np.sqrt(mean.finish(sums)))
 
 
 @metric("spearman", (SCORE,), "higher", ("rank correlation (Spearman)", "斯皮尔曼等级相关"), (-1.0, 1.0), swap=False)

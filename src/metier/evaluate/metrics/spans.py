@@ -12,28 +12,28 @@ from typing import Any
 import numpy as np
 
 from metier.evaluate.items import SPANS, Array, Items
-from metier.evaluate.metrics.base import Weighted, divide, metric
+from metier.evaluate.metrics.base import Weighted, metric, ratio
 
 
 @metric("entity_f1", (SPANS,), "higher", ("entity F1", "实体 F1"), (0.0, 1.0))
 def entity_f1(items: Items) -> Weighted:
     """2 * right / (gold + answered) over all entities; NaN where there are none and none is answered."""
     hit, gold, answered = _sums(items)
-    return lambda weights: divide(2 * (weights @ hit), weights @ (gold + answered))
+    return ratio(2 * hit, gold + answered)
 
 
 @metric("entity_precision", (SPANS,), "higher", ("entity precision", "实体精确率"), (0.0, 1.0))
 def entity_precision(items: Items) -> Weighted:
     """right / answered over all entities; NaN where none is answered."""
     hit, _, answered = _sums(items)
-    return lambda weights: divide(weights @ hit, weights @ answered)
+    return ratio(hit, answered)
 
 
 @metric("entity_recall", (SPANS,), "higher", ("entity recall", "实体召回率"), (0.0, 1.0))
 def entity_recall(items: Items) -> Weighted:
     """right / gold over all entities; NaN where there are none."""
     hit, gold, _ = _sums(items)
-    return lambda weights: divide(weights @ hit, weights @ gold)
+    return ratio(hit, gold)
 
 
 def span_tables(items: Items) -> tuple[Any, Any, Any]:

@@ -22,7 +22,7 @@ import numpy as np
 from metier.errors import need
 from metier.evaluate import words
 from metier.evaluate.items import FINISHED, TEXT, TEXTS, Array, Items
-from metier.evaluate.metrics.base import Weighted, mean_of, metric
+from metier.evaluate.metrics.base import Sums, Weighted, mean_of, metric
 from metier.train.tasks.bio import WIDE
 
 ORDERS, BETA = 6, 2.0  # of chrF: Popović 2015, and sacrebleu's defaults
@@ -124,7 +124,7 @@ def rouge_l(items: Items) -> Weighted:
 def chrf(items: Items) -> Weighted:
     """chrF of all answers together: stretches of characters are counted over the whole test set, as sacrebleu does."""
     counts = np.array([stretches(*pair) for pair in _pairs(items)], dtype=np.float64).reshape(len(items), 3 * ORDERS)
-    return lambda weights: f_score(weights @ counts)
+    return Sums(counts, f_score)
 
 
 @metric("token_f1", (TEXT,), "higher", ("F1 of words", "词级 F1"), (0.0, 1.0), per_item=shared_words, needs=TEXTS)

@@ -1,0 +1,193 @@
+"""A run is judged again from its stored answers: the same results.json and report.html, byte for byte, or what differs.
+
+Purpose: nobody has to believe a report. `runs/<name>/` and what its links point to hold all that the figures were made
+from; no model, no GPU and no store are needed. A copy of the folder in which the links were followed is enough.
+Trade-off: the recipe is the one that the report itself tells, held against the fingerprint of the run; figures are
+equal to the last digit only with the same versions of the libraries, so differing versions are told first.
+Not covered: making the answers again (`metier run`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from metier.artifact import RECORD, Artifact, Store, environment
+from metier.console import Console
+from metier.errors import UserError
+from metier.recipe import Recipe
+
+NEEDED = ("collect", "prepare", "train", "predictions", "evaluate", "report")
+JUDGED = ("results.json", "cases.parquet")  # what the evaluation writes
+SHOWN = ("report.html", "results.json", "README.md")  # what the report writes
+LIBRARIES = ("metier", "numpy", "scipy", "scikit-learn", "pyarrow")  # that can change a figure or a file
+MOST = 20  # differences that are listed
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What came out. same: every file has the bytes of the run. versions: what is installed in another version now.
+    differences: one line each, by file. files: path -> bytes in the run and now."""
+
+    same: bool
+    versions: tuple[str, ...]
+    differences: tuple[str, ...]
+    files: Mapping[str, tuple[int, int]]
+
+
+def find_run(name: str) -> Path:
+    """The folder of a run: a path, or a name under the folder of runs."""
+    root = Path(os.environ.get("METIER_RUNS") or "runs")
+    for path in (Path(name), root / name):
+        if (path / "run.json").is_file() and (path / "results.json").is_file():
+            return path
+    known = sorted(path.parent.name for path in root.glob("*/run.json"))
+    raise UserError(f"there is no finished run called '{name}'", str(root.absolute()),
+                    f"known: {', '.join(known)}" if known else "run a recipe first: metier run RECIPE")  # fmt: skip
+
+
+def results_of(folder: Path) -> dict[str, Any]:
+    """results.json of a run; UserError when it is damaged."""
+    try:
+        found = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+        if not {"verdict", "models", "primary"} <= set(found):
+            raise ValueError("it is not complete")
+        return found  # type: ignore[no-any-return]
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError("the results of this run cannot be read", str(folder / "results.json"),
+                        f"run it again ({type(error).__name__}: {error})") from error  # fmt: skip
+
+
+def replay(folder: Path, console: Console, output: Path | None = None) -> Replay:
+    """Judge the stored answers of a run again and compare with what the run holds.
+
+    output: where the new files are kept; without it they are made in a temporary folder and thrown away.
+    """
+    done = _artifacts(folder)
+    recipe = _recipe(folder, done["report"])
+    with tempfile.TemporaryDirectory(prefix="metier-replay-") as temporary:
+        out = output or Path(temporary)
+        _make(recipe, done, out, console)
+        versions = _versions(done)
+        differences, files = [], {}
+        for name, was, now in [
+            *((f"evaluate/{name}", done["evaluate"].path / name, out / "evaluate" / name) for name in JUDGED),
+            *((name, folder / name, out / name) for name in SHOWN),
+        ]:
+            old, new = was.read_bytes() if was.is_file() else b"", now.read_bytes()
+            files[name] = len(old), len(new)
+            if old != new:
+                differences += [f"{name}: {line}" for line in _differing(name, old, new)]
+    return Replay(not differences, tuple(versions), tuple(differences), files)
+
+
+def _make(recipe: Recipe, done: Mapping[str, Artifact], out: Path, console: Console) -> None:
+    from metier.evaluate.stage import evaluate
+    from metier.report.stage import report
+    from metier.run import Context
+    from metier.runs import facts
+
+    judged = out / "evaluate"
+    judged.mkdir(parents=True, exist_ok=True)
+    evaluate(
+        recipe.evaluate, recipe.task, recipe.seed, done["prepare"], done["predictions"], judged, console,
+        done.get("checks"), done["collect"].path / "documents.parquet",
+    )  # fmt: skip
+    again = {name: artifact for name, artifact in done.items() if name != "report"}
+    again["evaluate"] = replace(done["evaluate"], path=judged)
+    context = Context(Path(), Store(out / "none"), out, console, done=again)
+    report(recipe.report, facts(recipe, context, done["report"].identity["earlier_criteria"]), out, console)
+
+
+def _artifacts(folder: Path) -> dict[str, Artifact]:
+    """Every artifact of the run: behind its link, as a copy, or in the store."""
+    stages = json.loads((folder / "run.json").read_text(encoding="utf-8"))["stages"]
+    store = Store(Path(os.environ.get("METIER_STORE") or ".metier/store"))
+    found: dict[str, Artifact] = {}
+    for stage, told in stages.items():
+        artifact = _one(folder / "artifacts", stage, told["fingerprint"], store)
+        if artifact is None:
+            raise UserError(f"what the stage '{stage}' wrote is not there", str(folder / "artifacts" / stage),
+                            "bring the store, or copy the run with its links followed: cp -rL")  # fmt: skip
+        if artifact.fingerprint != told["fingerprint"]:
+            raise UserError(f"the stage '{stage}' belongs to another run", str(artifact.path),
+                            f"bring the one with fingerprint {told['fingerprint']}")  # fmt: skip
+        found[stage] = artifact
+    if missing := [stage for stage in NEEDED if stage not in found]:
+        raise UserError(f"the run has no stage {', '.join(missing)}", str(folder / "run.json"), "run it again")
+    return found
+
+
+def _one(folder: Path, stage: str, fingerprint: str, store: Store) -> Artifact | None:
+    named = folder / f"{stage}.path.txt"  # where there are no links
+    for path in (folder / stage, Path(named.read_text(encoding="utf-8").strip()) if named.is_file() else None):
+        if path is not None and (path / RECORD).is_file():
+            return Artifact.load(path)
+    return store.find(stage, fingerprint)
+
+
+def _recipe(folder: Path, reported: Artifact) -> Recipe:
+    """The recipe as the report tells it; UserError when it is not the one whose fingerprint the report has."""
+    from pydantic import ValidationError
+
+    told = results_of(folder).get("recipe")
+    try:
+        recipe = Recipe.model_validate(told)
+    except ValidationError as error:
+        raise UserError(
+            "the recipe in results.json is not one of this version", str(folder / "results.json"),
+            f"replay it with the version that made it ({error.error_count()} mistakes)",
+        ) from error  # fmt: skip
+    same = json.loads(json.dumps({"recipe": recipe.identity()}))
+    if reported.identity["config"] != same:
+        raise UserError("the recipe in results.json is not the one that was run", str(folder / "results.json"),
+                        "the file was changed, or made by another version; run it again")  # fmt: skip
+    return recipe
+
+
+def _versions(done: Mapping[str, Artifact]) -> list[str]:
+    """Packages and stages whose version is another than when the run was judged."""
+    from metier.run import VERSIONS
+
+    stages = {stage: (done[stage].identity["version"], VERSIONS[stage]) for stage in ("evaluate", "report")}
+    was, now = done["evaluate"].environment.get("packages", {}), environment()["packages"]
+    packages = {name: (was.get(name), now.get(name)) for name in LIBRARIES}
+    return [f"{name}: {then} then, {today} now" for name, (then, today) in {**stages, **packages}.items()
+            if then != today]  # fmt: skip
+
+
+def _differing(name: str, old: bytes, new: bytes) -> list[str]:
+    """What differs, for people: fields of JSON, the first line of a text, sizes of the rest."""
+    if not old:
+        return ["is missing in the run"]
+    if name.endswith(".json"):
+        try:
+            lines = list(_fields(json.loads(old), json.loads(new)))
+        except ValueError:
+            return ["is no JSON in the run"]
+        more = [f"and {len(lines) - MOST} more fields"] if len(lines) > MOST else []
+        return lines[:MOST] + more or ["the same values, written in another way"]
+    if name.endswith(".parquet"):
+        return [f"{len(old)} bytes in the run, {len(new)} now"]
+    was, now = (text.decode("utf-8", "replace").splitlines() for text in (old, new))
+    at = next((i for i, (a, b) in enumerate(zip(was, now, strict=False)) if a != b), min(len(was), len(now)))
+    return [f"from line {at + 1} on ({len(was)} lines in the run, {len(now)} now)"]
+
+
+def _fields(was: Any, now: Any, field: str = "") -> list[str]:
+    if isinstance(was, dict) and isinstance(now, dict):
+        keys = sorted({*was, *now})
+        return [line for key in keys for line in _fields(was.get(key), now.get(key), f"{field}.{key}".lstrip("."))]
+    if isinstance(was, list) and isinstance(now, list) and len(was) == len(now):
+        return [line for i, both in enumerate(zip(was, now, strict=True)) for line in _fields(*both, f"{field}[{i}]")]
+    return [] if was == now else [f"{field}: {_short(was)} in the run, {_short(now)} now"]
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:57]}..."
