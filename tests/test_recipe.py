@@ -360,7 +360,8 @@ def test_the_fields_that_are_execution() -> None:
         "prepare.select.target", "prepare.decontaminate.against", "prepare.synthesize.cache",
         "prepare.synthesize.key_variable", "prepare.synthesize.prompt", "prepare.synthesize.retries",
         "prepare.synthesize.timeout",
-        "train.checkpoint_seconds", "train.device", "train.threads",
+        "evaluate.judge.at_once", "evaluate.judge.seconds",
+        "train.checkpoint_seconds", "train.device", "train.gradient_checkpointing", "train.threads",
     }  # fmt: skip
 
 

@@ -69,7 +69,7 @@ def test_one_byte_of_an_input_file_runs_everything_again(copied: Path) -> None:
     Path("data.csv").write_bytes(data.replace(b"lost", b"last", 1))
     fresh, done = again()
     assert fresh == set(ORDER) - set(OPTIONAL)
-    assert all(done[stage].fingerprint != before[stage].fingerprint for stage in ORDER)
+    assert all(done[stage].fingerprint != before[stage].fingerprint for stage in before)
     texts = tables.read(done["collect"].path / "documents.parquet")["text"].to_pylist()
     assert sum("last" in text for text in texts) == 1
     Path("data.csv").write_bytes(data)

@@ -165,7 +165,7 @@ PUBLIC = {
     "artifact": {"Artifact", "RECORD", "RECORDED", "Store", "canonical", "environment", "fingerprint", "hash_file"},
     "recipe": {"Recipe", "dump", "load", "override", "parse", "read_word", "read_yaml", "schema", "write_word"},
     "run": {"Context", "OPTIONAL", "ORDER", "PARENTS", "TITLES", "UNREAD_TASK_FIELDS", "VERSIONS", "check",
-            "command_line", "default_context", "earlier_criteria", "identity", "run", "run_stage", "why"},
+            "command_line", "default_context", "earlier_criteria", "identity", "look_at", "run", "run_stage", "why"},
     "finding": {"find_recipe", "shipped_names"},
     "runs": {"all_runs", "check_view", "facts", "write_view"},
     "drafting": {"Draft", "FEW", "TABLES", "draft", "render", "write_recipe"},

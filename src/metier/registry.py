@@ -33,7 +33,7 @@ BUILTINS: dict[str, tuple[str, ...]] = {
 }
 # Doors whose built-ins import torch: name -> module, so that a name can be checked without the second that costs.
 LAZY: dict[str, dict[str, str]] = {
-    "method": {name: f"metier.train.methods.{name}" for name in ("full", "lora", "frozen")},
+    "method": {name: f"metier.train.methods.{name}" for name in ("full", "lora", "qlora", "frozen")},
 }
 
 _entries: dict[str, dict[str, Any]] = {kind: {} for kind in (*BUILTINS, *LAZY)}

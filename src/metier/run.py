@@ -38,7 +38,8 @@ PARENTS: dict[str, tuple[str, ...]] = {
 ORDER = tuple(PARENTS)
 OPTIONAL = ("checks",)  # stages that exist only where the recipe asks for them
 # Fields of the task that a stage does not read: changing them costs nothing there.
-_WRITING = ("instruction", "system", "max_new_tokens", "preference")  # how a task that writes asks, and learns
+# How a task that writes asks, and learns.
+_WRITING = ("instruction", "system", "max_new_tokens", "preference", "objective", "masked")
 UNREAD_TASK_FIELDS = {
     "prepare": ("label_names", "class_weights", "sub_tokens", "embed", *_WRITING), "train": ("label_names",),
 }  # fmt: skip
@@ -100,11 +101,27 @@ def run(recipe: Recipe, context: Context, until: str = "report") -> dict[str, Ar
     return context.done
 
 
+def look_at(recipe: Recipe, context: Context, split: str = "train", most: int = 3) -> Any:
+    """Examples as the model will read them (a `Sight` of train/view.py): collects and prepares, trains nothing."""
+    from metier.train.view import look
+
+    check(recipe)
+    context.inputs = None
+    _base(recipe, context)
+    for stage in _needed("prepare"):
+        run_stage(stage, recipe, context)
+    return look(
+        recipe.train, recipe.task, context.done["prepare"], context.console, split=split, most=most, near=context.base,
+        seed=recipe.seed,
+    )  # fmt: skip
+
+
 def check(recipe: Recipe) -> None:
     """What can be known to be wrong before anything is read: names behind doors, criteria, contradictions."""
     from metier.evaluate.criteria import check_config
     from metier.registry import names
     from metier.report.dossier import check_provided
+    from metier.train.pairs import check as check_pair
 
     if not recipe.collect.sources:
         raise UserError("the recipe names no documents", "collect.sources", "add at least one file, folder or glob")
@@ -123,6 +140,7 @@ def check(recipe: Recipe) -> None:
     if recipe.evaluate.privacy.canaries and "privacy" not in recipe.evaluate.checks:
         raise UserError("canaries are planted for the check `privacy`, and the recipe does not ask for it",
                         "evaluate.privacy.canaries", "add privacy to evaluate.checks, or set it to 0")  # fmt: skip
+    check_pair(recipe.task.name, recipe.train)
     check_config(recipe.evaluate, recipe.task)
     check_provided(recipe.report.provided)
 
@@ -186,8 +204,8 @@ def identity(stage: str, recipe: Recipe, context: Context) -> dict[str, Any]:
             keep = ("checks", *recipe.evaluate.checks)
             content["config"]["evaluate"] = {k: v for k, v in content["config"]["evaluate"].items() if k in keep}
             own = {name: getattr(recipe.evaluate, name, None) for name in recipe.evaluate.checks}
-            sections = {name: section for name, section in own.items() if isinstance(section, Section)}
-            files = {name: digests(section, context.base, f"evaluate.{name}") for name, section in sections.items()}
+            files = {name: digests(section, context.base, f"evaluate.{name}")
+                     for name, section in own.items() if isinstance(section, Section)}  # fmt: skip
             content |= {"files": files} if any(files.values()) else {}
     if stage == "evaluate" and (promised := context.done["predictions"].summary.get("criteria")):
         content["frozen"] = promised  # what was promised before those answers were given is told with the verdict

@@ -59,8 +59,10 @@ def test_what_cannot_be_used_ends_with_2(tmp_path: Path) -> None:
 def test_recipes_and_missing_files_are_told(tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text("name: x\n")
-    with pytest.raises(UserError, match="this is a recipe"):
+    with pytest.raises(UserError, match="the recipe names no documents"):
         run(recipe)
+    with pytest.raises(UserError, match="this is a recipe"):
+        inspect([recipe])
     with pytest.raises(UserError, match="no such file"):
         run(tmp_path / "nothing.csv")
 

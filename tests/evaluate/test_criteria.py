@@ -51,7 +51,9 @@ def test_reads(text: str, expected: tuple[str, str, str, str, float]) -> None:
         ("recall[] >= 0.9", "character 8"),
         ("recall[fraud >= 0.9", "character 8"),
         ("accuracy > tfidf 0.01", "character 17"),
-        ("accuracy > tfidf * 2", "character 17"),
+        ("accuracy > tfidf / 2", "character 17"),
+        ("accuracy > tfidf * 2 + 1", "character 21"),
+        ("accuracy > tfidf * x", "character 19"),
         ("accuracy >= 1e999", "character"),
     ],
 )

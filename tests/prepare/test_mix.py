@@ -69,6 +69,9 @@ def test_general_text_is_trained_on_by_its_share_and_never_tested(stage: Any) ->
     assert "general text" in done.summary["funnel"][-1]["note"]
     every = stage(given, {"mix": {"general": ["general/*"]}})
     assert used(every)["general"] == 300
+    held = stage(given, {"mix": {"general": ["general/*"], "general_share": 0.25, "general_test": 0.1}})
+    assert used(held, "test")["general"] == 30 and used(held, "validation")["general"] == 0
+    assert used(held)["general"] == round(used(held)["field"] / 3)
     few = stage(rows(field=100, general=4), {"mix": {"general": ["general/*"], "general_share": 0.5}})
     assert used(few)["general"] == 4
     assert any("there are only 4 rows" in warning for warning in few.summary["warnings"])

@@ -12,6 +12,7 @@ from metier.console import Console
 from metier.errors import UserError
 from metier.registry import lookup
 from metier.train import chat
+from metier.train.checks import stop_at
 from metier.train.config import TaskConfig, TrainConfig
 from metier.train.encoding import Encoder
 from metier.train.fitting import Turn, answered, bytes_of, fit
@@ -19,7 +20,6 @@ from metier.train.grouping import Grouped
 from metier.train.model import TunedModel
 from metier.train.network import Shape, load, load_tokenizer
 from metier.train.sharing import Families
-from metier.train.stage import _stop_at_losses
 
 DOCUMENT = " ".join(f"Clause {n}: the fee for item {n} is {7 * n} pounds." for n in range(1, 41))
 
@@ -136,9 +136,9 @@ def test_shared_documents_are_not_taken_for_lost_ones(encoder):
     whole = sum(one.size for one in fits)
     assert made.cut_share == pytest.approx(sum(one.lost for one in fits) / whole, abs=0.01)
     assert made.groups.saving > 3
-    _stop_at_losses(made, TrainConfig())
+    stop_at(made, TrainConfig(), encoder(400))
     with pytest.raises(UserError, match="would be cut"):
-        _stop_at_losses(made, TrainConfig(max_cut=0.5))
+        stop_at(made, TrainConfig(max_cut=0.5), encoder(400))
 
 
 def test_both_answers_of_a_pair_follow_one_prompt(encoder):

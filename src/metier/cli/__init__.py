@@ -16,6 +16,7 @@ from metier.cli import (
     deidentify,
     explain,
     inspect,
+    merge,
     new,
     pdf,
     power,
@@ -41,7 +42,7 @@ app = typer.Typer(
 )
 ADDERS = (
     run.add, new.add, inspect.add, show.add, why.add, schema.add, stages.add, deidentify.add, predict.add, explain.add,
-    runs.add, bases.add, pdf.add, verdict.add, replay.add, power.add,
+    merge.add, runs.add, bases.add, pdf.add, verdict.add, replay.add, power.add,
 )  # fmt: skip
 for add in ADDERS:
     add(app)

@@ -27,9 +27,11 @@ class JudgeConfig(Section):
     """Models that compare two answers; each pair is shown in both orders."""
 
     judges: tuple[JudgeModel, ...] = ()
+    """Who judges; several decide by majority."""
     against: str = "base"
     """Whose answers the tuned model's are compared with: a model of the run, or `gold`."""
     qualities: tuple[Literal["accuracy", "relevance", "fluency"], ...] = ("accuracy", "relevance", "fluency")
+    """What they look at, one question each."""
     items: int = Field(default=200, ge=1)
     """Test items shown to the judges, drawn from the recipe's seed; all where there are fewer."""
     characters: int = Field(default=6000, ge=200)

@@ -4,6 +4,7 @@ A criterion is a metric, an operator and a number or another model with a margin
 
     accuracy >= 0.9            accuracy >= 90%          recall[fraud] >= 0.8
     accuracy > tfidf + 0.01    macro_f1 >= base - 0.02  (not worse than the base by more than 0.02)
+    general_bits_per_byte <= base * 1.01   (not above the base by more than 1 % of its figure)
     mae <= 0.2                 mae < base               ece <= 0.1
     accuracy[language=zh] >= 0.8                        (a part of the test set)
     macro_f1[source=branch-3] >= base - 0.02
@@ -54,7 +55,7 @@ class Criterion:
 
     metric: of a check `check.figure`. label: a label, or `column=value` without white space around it; "" without
     brackets. number: the threshold or, with a model, the margin added to the model's figure; a percentage is stored as
-    a share.
+    a share. factor: what the model's figure is multiplied with (`base * 1.01`; then there is no margin).
     """
 
     text: str
@@ -63,6 +64,12 @@ class Criterion:
     operator: str
     model: str
     number: float
+    factor: float = 1.0
+
+    @property
+    def other(self) -> str:
+        """The model that it compares with, and the multiple of its figure."""
+        return self.model if self.factor == 1 else f"{self.model} * {self.factor:g}"
 
     @property
     def higher(self) -> bool:
@@ -105,7 +112,16 @@ def parse(text: str) -> Criterion:
     if model:
         if rest.done():
             return Criterion(text.strip(), metric, label, operator, model, 0.0)
-        sign = -1.0 if rest.take(re.compile(r"[-+−]"), "+ or - and a margin, or nothing more") in "-−" else 1.0
+        if rest.maybe(re.compile(r"[*×]")):
+            factor = float(rest.take(_NUMBER, "a number"))
+            if not rest.done() or not 0 < factor < math.inf:
+                rest.fail("one positive number and nothing more")
+            return Criterion(text.strip(), metric, label, operator, model, 0.0, factor)
+        sign = (
+            -1.0
+            if rest.take(re.compile(r"[-+−]"), "+ or - and a margin, * and a factor, or nothing more") in "-−"
+            else 1.0
+        )
     elif rest.maybe(re.compile(r"[-−]")):
         sign = -1.0
     number = float(rest.take(_NUMBER, "a number" if model else "a number or the name of a model"))
@@ -181,8 +197,13 @@ def _checked(
         )
     if one.metric in by_class and one.metric not in known and not one.label:
         raise UserError(f"'{one.metric}' is a figure of one label", where, f"name the label: {one.metric}[label]")
+    if one.factor != 1 and one.label:
+        raise UserError("a multiple of another model's figure of one label or part is not compared", where,
+                        "use a margin")  # fmt: skip
     if one.part:
         _check_part(one, one.part, where, by_class)
+    elif one.label and one.metric not in by_class:
+        raise UserError(f"'{one.metric}' has no label", where, f"leave [{one.label}] out, or use one of {by_class}")
     elif one.label and classes is not None and one.label not in classes:
         raise UserError(f"there is no label '{one.label}'", where, nearest(one.label, classes))
     others = [name for name in models if name != "tuned"]

@@ -23,6 +23,10 @@ LABELLED = (CLASSIFY, MULTI_LABEL, SPANS)  # kinds that have classes
 WRITTEN = (TEXT, BITS, PREFERENCE)  # kinds whose answers, or what is learned, are texts
 # What a model of a written kind may give: its answers, whether each ended by itself, likelihoods, preferences.
 TEXTS, FINISHED, LIKELIHOODS, MARGINS = "texts", "finished", "bits", "margins"
+HIDDEN, GENERAL = (
+    "tokens",
+    "general",
+)  # hidden tokens that the bits pay for; whether a text is general, not of the field
 
 
 class Found(NamedTuple):
@@ -49,8 +53,8 @@ class Items:
           "text": gold and predicted are (n,) of str. "bits": gold are (n,) of str, predicted (n,) bits of each.
           "preference": gold are (n,) of (chosen, rejected), predicted (n,) of bool: the chosen one is preferred.
     more: by name, what a written kind holds beside its answers, each (n,): `texts` (as predicted), `finished` of bool,
-    `bits` of float64 with the `bytes` that they pay for, `margins` and `raw_margins`. A model that lacks a name lacks
-    the metrics that need it.
+    `bits` of float64 with the `bytes` (and hidden `tokens`) that they pay for, `general` of bool, `margins` and
+    `raw_margins`. A model that lacks a name lacks the metrics that need it.
           "ranking": gold are (n,) of tuples of codes of the right passages, predicted of those found, best first;
           `classes` are the passages.
     probabilities: (n, T) of float32 or None, T <= K the classes known in training; they come first in `classes`, labels

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from metier.artifact import Artifact
 from metier.errors import UserError
 from metier.evaluate import written
 from metier.evaluate.items import (
     ANSWERS,
     CLASSIFY,
+    GENERAL,
     MULTI_LABEL,
     RANKING,
     SCORE,
@@ -42,6 +45,21 @@ ORDER = ("tuned", "base", "zero_shot")
 def split_rows(path: Path) -> pa.Table:
     """The examples of the test split, in the order of the file."""
     return pq.read_table(path, filters=[("split", "=", "test")])
+
+
+def general_sources(examples: Artifact) -> tuple[str, ...]:
+    """The sources of general text that the examples were prepared with (globs)."""
+    found = examples.identity.get("config", {}).get("prepare", {}).get("mix", {}).get("general", ())
+    return tuple(found)
+
+
+def in_parts(rows: pa.Table, general: Sequence[str]) -> pa.Table:
+    """The rows with a column that says which are general text, not of the field."""
+    if GENERAL in rows.column_names or "source" not in rows.column_names:
+        return rows
+    sources = [(source or "").partition("#")[0] for source in rows.column("source").to_pylist()]
+    flags = [any(fnmatch(source, pattern) for pattern in general) for source in sources]
+    return rows.append_column(GENERAL, pa.array(flags, pa.bool_()))
 
 
 def models(path: Path) -> dict[str, dict[str, Any]]:

@@ -61,12 +61,13 @@ def figure_of(metric: Metric, measured: Measured, name: str, setting: Setting) -
     point, one, unit = measured.values[name, metric.name], measured.models[name], setting.unit
     if point is None:
         return figure(None, None, None, 0)
+    n = metric.count(one) if metric.count else len(one)
     if metric.proportion and metric.per_item is not None:
         success = metric.per_item(one)[:, None]
         _, low, high = proportions(success, np.ones_like(success), unit, setting.alpha)
-        return figure(point, float(low[0]), float(high[0]), len(one))
-    if len(one) < MIN_ITEMS or (unit.clustered and unit.count < MIN_GROUPS):
-        return figure(point, None, None, len(one))
+        return figure(point, float(low[0]), float(high[0]), n)
+    if n < MIN_ITEMS or (unit.clustered and unit.count < MIN_GROUPS):
+        return figure(point, None, None, n)
     resampled = measured.resampled[name, metric.name]
     bias = metric.bias(one) if metric.bias else 0.0
     limits = bootstrap_interval(resampled, point, setting.alpha, metric.low, metric.high, bias)
@@ -75,7 +76,7 @@ def figure_of(metric: Metric, measured: Measured, name: str, setting: Setting) -
         below = 1 - float(wilson(1.0, unit.count, normal_quantile(setting.alpha))[0])
         limits = (point - below * (metric.high - metric.low), point)
     low_high = limits or (None, None)
-    return figure(point, low_high[0], low_high[1], len(one))
+    return figure(point, low_high[0], low_high[1], n)
 
 
 def part(items: Items, chosen: Array) -> Items:

@@ -14,6 +14,7 @@ from metier.evaluate.items import (
     BITS,
     CLASSIFY,
     FINISHED,
+    HIDDEN,
     LIKELIHOODS,
     MULTI_LABEL,
     PREFERENCE,
@@ -143,7 +144,16 @@ def _written(found: Mapping[str, Items]) -> list[Both]:
                 "(task.max_new_tokens), not by the model.",
                 f"{chinese}的 {len(one)} 条回答中有 {cut} 条因长度上限（task.max_new_tokens）而中止，并非自行结束。",
             ))  # fmt: skip
-        if LIKELIHOODS in one.more and one.kind in (TEXT, BITS):
+        if HIDDEN in one.more:
+            if name == "tuned":
+                share = one.more["bytes"].sum() / sizes(one).sum()
+                said.append((
+                    f"Of the bytes of the test texts {share:.0%} are hidden and foreseen from both sides; bits are of "
+                    "these, and no measure beside those of a model that writes.",
+                    f"测试文本 {share:.0%} 的字节被遮盖并由两侧上下文预测；比特数只针对这一部分，"
+                    "不能与生成式模型的比特数相比。",
+                ))  # fmt: skip
+        elif LIKELIHOODS in one.more and one.kind in (TEXT, BITS):
             paid, whole = one.more["bytes"].sum(), sizes(one).sum()
             if paid < (1 - SOME / 10) * whole:
                 said.append((

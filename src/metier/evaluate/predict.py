@@ -8,7 +8,7 @@ Not covered: figures and tests (stage.py, compare.py); they need no model.
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ PREDICTIONS = pa.schema(
         ("finished", pa.bool_()),  # it ended by itself, not by the limit
         ("bits", pa.float64()),  # code length of the right answer, or of the text
         ("bytes", pa.int64()),  # of UTF-8 that the bits pay for
+        ("tokens", pa.int64()),  # hidden ones that the bits pay for
         ("margin", pa.float64()),  # chosen minus rejected answer: mean log-likelihood of a token
         ("raw_margin", pa.float64()),  # chosen minus rejected answer: log-likelihood
         ("ranked", pa.list_(pa.int32())),  # rows of corpus.parquet, best first
@@ -107,6 +108,7 @@ def predict_all(
         probe.as_prediction(decoded),
     )
     data = floor_data(parts["train"], task_config, classes, short_texts(task_config, parts["test"]), parts["test"])
+    data = replace(data, stretches=decoded.stretches or None)
     if config.base:
         base = bases.resolve(train_config.base_model, train_config.revision, near)
         for name, title, how, start, answer in probe.ask(parts, data, task_config, seed, base, tuned, console):
@@ -179,7 +181,8 @@ def answers_table(answers: dict[str, FloorPrediction], ids: list[str]) -> pa.Tab
                      PREDICTIONS.field("spans").type),
             *(pa.array([None] * n if column is None else list(column), PREDICTIONS.field(field).type)
               for field, column in zip(written.STORED, (answer.texts, answer.finished, answer.bits, answer.bytes,
-                                                        answer.margins, answer.raw_margins), strict=True)),
+                                                        answer.tokens, answer.margins, answer.raw_margins),
+                                       strict=True)),
             pa.array([None] * n if answer.ranked is None else answer.ranked, PREDICTIONS.field("ranked").type),
         ], schema=PREDICTIONS))  # fmt: skip
     return pa.concat_tables(tables) if tables else PREDICTIONS.empty_table()

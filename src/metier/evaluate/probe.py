@@ -208,7 +208,8 @@ def as_prediction(decoded: Decoded) -> FloorPrediction:
         labels=decoded.labels or None, label_lists=decoded.label_lists or None, spans=decoded.spans or None,
         values=np.array(decoded.values) if decoded.values else None, scores=decoded.scores,
         texts=decoded.texts or None, finished=decoded.finished or None, bits=decoded.bits or None,
-        bytes=decoded.bytes or None, margins=decoded.margins or None, raw_margins=decoded.raw_margins or None,
+        bytes=decoded.bytes or None, tokens=decoded.tokens or None,
+        margins=decoded.margins or None, raw_margins=decoded.raw_margins or None,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Has a causal base seen the rows of a data set in the order in which it was published?
+"""Whether a causal base has seen the rows of a data set in the order in which it was published.
 
 Purpose: the exchangeability test of Oren et al. 2023. If a model never saw a data set, no order of its rows is likelier
 to it than another; if it read the file, the file's own order is. Stretches of neighbouring rows are compared with

@@ -48,7 +48,7 @@ def evaluate(
     told = profile(task)
     kind, primary = told.kind, told.primary
     metrics = for_kind(kind, primary)
-    rows = load.split_rows(examples.path / "examples.parquet")
+    rows = load.in_parts(load.split_rows(examples.path / "examples.parquet"), load.general_sources(examples))
     known = load.classes(predictions.path)
     described = load.models(predictions.path)
     criteria, source = _criteria(config, task, list(described), known if kind in LABELLED else None)
@@ -142,6 +142,9 @@ def _evidence(
     rows: dict[Key, dict[str, Any]] = {(row["metric"], "", row["against"]): row for row in comparisons}
     by_name = {metric.name: metric for metric in measured.metrics}
     for one in criteria:
+        if one.factor != 1:
+            rows[one.metric, one.label, one.other] = _multiple(measured, by_name[one.metric], one, setting)
+            continue
         of_label = one.label and one.model and not one.part
         pair = pair_of(measured, by_name[f"{one.metric}[{one.label}]"], one.model) if of_label else None
         if pair is not None:
@@ -164,6 +167,18 @@ def _slices(
     found = {name: one for name, one in measured.models.items() if name in named}
     columns = slices.columns_of(config, criteria)
     return slices.slices(columns, rows, documents, found, metrics, setting, config.slice_minimum)
+
+
+def _multiple(measured: Measured, metric: Metric, one: Criterion, setting: Setting) -> dict[str, Any]:
+    """tuned - factor * other, resampled together."""
+    pair = pair_of(measured, metric, one.model)
+    if pair is None:
+        return {"difference": None, "low": None, "high": None}
+    other = one.factor * measured.resampled[one.model, metric.name]
+    differences = measured.resampled["tuned", metric.name] - other
+    pair = replace(pair, other_value=one.factor * pair.other_value, differences=differences)
+    low, high = difference_interval(pair, setting) or (None, None)
+    return {"difference": pair.tuned_value - pair.other_value, "low": low, "high": high}
 
 
 def _cases(measured: Measured, rows: pa.Table, task: TaskConfig, out: Path, primary: str) -> dict[str, Any]:

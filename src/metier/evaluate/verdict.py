@@ -84,12 +84,12 @@ def decide(
 
 def reason(one: Criterion, evidence: Evidence) -> dict[str, str]:
     """One criterion, whether it is met, and a sentence with the figures."""
-    key = (one.metric, one.label, one.model)
+    key = (one.metric, one.label, one.other)
     label = "" if one.part else one.label
     if one.model:
         found = evidence.rows.get(key, {"difference": None, "low": None, "high": None})
         value = found["difference"]
-        said = wording.relative(one.metric, label, one.model, found)
+        said = wording.relative(one.metric, label, one.other, found)
     else:
         found = evidence.figures.get(key, {"value": None, "low": None, "high": None})
         value = found["value"]

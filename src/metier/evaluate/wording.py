@@ -56,7 +56,11 @@ MET: dict[str, Both] = {
 
 
 def model_name(model: str) -> Both:
-    """A model's name within a sentence."""
+    """A model's name within a sentence; `base * 1.01` is a multiple of its figure."""
+    model, times, factor = model.partition(" * ")
+    if times:
+        english, chinese = model_name(model)
+        return f"{english} times {factor}", f"{chinese}的 {factor} 倍"
     return MODELS.get(model, (f"the model '{model}'", f"模型“{model}”"))
 
 
@@ -184,7 +188,7 @@ def demand(one: Criterion) -> Both:
     """What the criterion asks for."""
     strict = len(one.operator) == 1
     if one.model:
-        other = model_name(one.model)
+        other = model_name(one.other)
         if one.number == 0:
             word = ("better than", "优于") if strict else ("at least as good as", "不差于")
             return f"asked for: {word[0]} {other[0]}", f"要求：{word[1]}{other[1]}"

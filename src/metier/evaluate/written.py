@@ -15,6 +15,8 @@ from metier.errors import UserError
 from metier.evaluate.items import (
     BITS,
     FINISHED,
+    GENERAL,
+    HIDDEN,
     LIKELIHOODS,
     MARGINS,
     PREFERENCE,
@@ -26,7 +28,7 @@ from metier.evaluate.items import (
 )
 
 GOLD = {TEXT: "answer", BITS: "text", PREFERENCE: "chosen"}  # column of the examples
-STORED = ("written", "finished", "bits", "bytes", "margin", "raw_margin")  # columns of the predictions
+STORED = ("written", "finished", "bits", "bytes", "tokens", "margin", "raw_margin")  # columns of the predictions
 
 
 def items(rows: pa.Table, answers: pa.Table, kind: str, model: str) -> Items:
@@ -38,9 +40,17 @@ def items(rows: pa.Table, answers: pa.Table, kind: str, model: str) -> Items:
         more[TEXTS] = objects(written.to_pylist())
     if not answers.column("finished").null_count:
         more[FINISHED] = np.array(answers.column("finished").to_pylist(), dtype=bool)
-    for name, column in ((LIKELIHOODS, "bits"), ("bytes", "bytes"), (MARGINS, "margin"), ("raw_margins", "raw_margin")):
+    for name, column in (
+        (LIKELIHOODS, "bits"),
+        ("bytes", "bytes"),
+        (HIDDEN, "tokens"),
+        (MARGINS, "margin"),
+        ("raw_margins", "raw_margin"),
+    ):
         if not answers.column(column).null_count:
             more[name] = _finite(np.array(answers.column(column).to_pylist(), dtype=np.float64), model)
+    if kind == BITS and GENERAL in rows.column_names and any(rows.column(GENERAL).to_pylist()):
+        more[GENERAL] = np.array(rows.column(GENERAL).to_pylist(), dtype=bool)
     if kind == TEXT:
         return Items(kind, objects(gold), more.get(TEXTS, objects([""] * len(gold))), more=more)
     missing = {BITS: LIKELIHOODS, PREFERENCE: MARGINS}[kind]

@@ -119,7 +119,11 @@ class MixConfig(Section):
     caps: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     """Source (a glob) -> most training rows of it, after the weights."""
     general: tuple[str, ...] = ()
-    """Sources (globs) of general text that is replayed against forgetting: never in validation or test."""
+    """Sources (globs) of general text that is replayed against forgetting: never in validation, and in test only as
+    far as `general_test` says."""
+    general_test: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the general text that is held out in the test split, to measure what is forgotten
+    (general_bits_per_byte); for the task pretrain."""
     general_share: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Share of the training rows that shall be general; empty: all that there are."""
 

@@ -11,7 +11,7 @@ The result is checked, and a leak raises: `check_no_leaks`.
 Trade-off: greedy, not optimal; a union larger than a split's share bends the shares, and this is told.
 Source: the greedy rule follows iterative stratification (Sechidis et al. 2011) and scikit-learn's
 StratifiedGroupKFold.
-General text for replay (`prepare.mix.general`) is always trained on.
+General text for replay (`prepare.mix.general`) is trained on, but for the share `mix.general_test`, which is tested.
 Not covered: cross-validation folds.
 """
 
@@ -64,8 +64,12 @@ def split(flow: Flow) -> str:
         else:
             place(free, shares, flow.seed)
             _mend(free, labelled)
-        for union in general:
-            union.split = TRAIN
+        held = flow.config.mix.general_test
+        if general and held:
+            place(general, {TRAIN: 1 - held, TEST: held}, flow.seed)
+        else:
+            for union in general:
+                union.split = TRAIN
         _enough(flow, unions)
         _apply(flow.rows, unions)
         if labelled:

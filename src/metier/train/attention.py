@@ -54,17 +54,17 @@ class Layout:
         return max(block.longest for block in self.blocks)
 
 
-_layout: ContextVar[Layout] = ContextVar("metier_layout")
+LAYOUT: ContextVar[Layout] = ContextVar("metier_layout")
 
 
 @contextmanager
 def layout(lengths: Sequence[int], device: Any = "cpu") -> Iterator[None]:
     """Say how the row that goes through the model is cut: the lengths of its sequences, in order."""
-    token = _layout.set(cut(lengths, device))
+    token = LAYOUT.set(cut(lengths, device))
     try:
         yield
     finally:
-        _layout.reset(token)
+        LAYOUT.reset(token)
 
 
 def cut(lengths: Sequence[int], device: Any = "cpu") -> Layout:
@@ -106,7 +106,7 @@ def flat_attention(
     attention_mask: torch.Tensor | None, scaling: float | None = None, dropout: float = 0.0, **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:  # fmt: skip
     """Query (1, H, N, D), key and value (1, H or fewer, N, D) -> (1, N, H, D), each sequence by itself."""
-    cuts = _layout.get()
+    cuts = LAYOUT.get()
     groups = query.shape[1] // key.shape[1]
     if groups > 1:
         key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)

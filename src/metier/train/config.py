@@ -48,6 +48,16 @@ class EmbedConfig(Section):
     """Likewise before every passage (E5: "passage: ")."""
 
 
+class MaskedConfig(Section):
+    """pretrain: how a base that reads (an encoder) goes on learning."""
+
+    share: float = Field(default=0.15, gt=0, lt=1)
+    """Share of the tokens of a text that are to be guessed. Source of the default: BERT (Devlin et al. 2019, 3.1)."""
+    whole_words: bool = False
+    """All tokens of a word are masked together (English words; Chinese ones as jieba finds them, extra `segment`), so
+    that no part of a word gives the rest away."""
+
+
 class TaskConfig(Section):
     """What the model is asked to do. In a recipe `task: classify` is short for `task: {name: classify}`."""
 
@@ -85,6 +95,10 @@ class TaskConfig(Section):
     label_names: dict[str, str] = Field(default_factory=dict)
     """classify: label -> words for it, used by the zero-shot comparison and the report; default: the label itself."""
     embed: EmbedConfig = EmbedConfig()
+    objective: Literal["auto", "causal", "masked"] = "auto"
+    """pretrain: `causal` learns each token from those before it, `masked` hidden ones from both sides. auto: `masked`
+    for encoders, `causal` for bases that write."""
+    masked: MaskedConfig = MaskedConfig()
 
 
 class LoraConfig(Section):
@@ -104,6 +118,15 @@ class LoraConfig(Section):
     """Weight-decomposed adapters."""
 
 
+class QloraConfig(Section):
+    """How the base of qlora is held, through bitsandbytes; its adapters are those of `lora`."""
+
+    quant_type: Literal["nf4", "fp4"] = "nf4"
+    """Which 16 values four bits stand for. `nf4`: quantiles of a normal distribution, the QLoRA paper's choice."""
+    double_quant: bool = True
+    """Hold the scales in eight bits too: 4.13 instead of 4.5 bits a weight. Source of the default: the same paper."""
+
+
 class TrainConfig(Section):
     """How the base model is tuned."""
 
@@ -112,15 +135,20 @@ class TrainConfig(Section):
     revision: str = ""
     """Commit or tag of a Hub model; empty: main."""
     method: str = "full"
-    """Name behind the door `method`: full, lora or frozen."""
+    """Name behind the door `method`: full, lora, qlora or frozen."""
     lora: LoraConfig = LoraConfig()
+    qlora: QloraConfig = QloraConfig()
+    save: Literal["adapter", "merged"] = "adapter"
+    """lora, qlora: what becomes the model. `adapter`: the adapter, a few megabytes that need the base; `merged`: a
+    whole model, which any program loads that knows the base's kind; the adapter is kept beside it. `metier merge` does
+    the same later."""
     pooling: Literal["auto", "own", "mean"] = "auto"
     """How token states become one: `own` is the head of the model's own classification class (first or last token);
     `mean` averages all tokens under a linear head; `auto` takes `mean` for bases that were trained so (sentence
     encoders, which say it in 1_Pooling/config.json) and `own` for all others."""
     epochs: Positive | Literal["auto"] = "auto"
-    """Passes over the training split, at most; early stopping may end sooner. auto: the method's own (full 8, lora 10,
-    frozen 60); at most 3 for generate and chat, 1 for pretrain and prefer."""
+    """Passes over the training split, at most; early stopping may end sooner. auto: the method's own (full 8, lora and
+    qlora 10, frozen 60); at most 3 for generate and chat, 1 for pretrain and prefer."""
     learning_rate: Positive | Literal["auto"] = "auto"
     """Peak learning rate. auto: the method's own, by the size of the base (see train/methods/)."""
     head_learning_rate: Positive | Literal["auto"] = "auto"
@@ -146,6 +174,9 @@ class TrainConfig(Section):
     """`window`: tokens shared by two neighbouring windows."""
     max_cut: float = Field(default=0.9, ge=0, le=1)
     """Share of all tokens of the training texts that may be left unread; training does not start where it is more."""
+    max_silent: float = Field(default=0.0, ge=0, le=1)
+    """Share of the training examples of a task that writes of which nothing may be learned, because every label is
+    masked or lies beyond what is read; training does not start where it is more."""
     dropout: float | None = Field(default=None, ge=0, lt=1)
     """Dropout everywhere; empty: none in the base's layers (masks are slow to draw on a CPU, and short training hardly
     overfits), the base's own in front of the head."""
@@ -157,6 +188,9 @@ class TrainConfig(Section):
     """Evaluations on validation without improvement before training stops; 0: never. The best weights are kept."""
     bf16: bool | Literal["auto"] = "auto"
     """bfloat16 autocast: `auto` where the processor computes in it (AVX512-BF16, AMX, CUDA, MPS)."""
+    gradient_checkpointing: bool | Literal["auto"] = execution("auto")
+    """Compute each layer again in the backward pass instead of keeping what it computed: less memory, about a third
+    more time, the same result. auto: where what all layers keep would fill more than half of the free memory."""
     checkpoint_seconds: float = execution(120.0, ge=0)
     """Save a resumable state at the first step after so many seconds. Does not change the result."""
     device: Literal["auto", "cpu", "cuda", "mps"] = execution("auto")

@@ -38,6 +38,7 @@ class LanguageNetwork(nn.Module):
         super().__init__()
         self.model, self.pad = model, pad
         self.drawn: tuple[str, ...] = ()
+        self.quantization: Any = None  # how the base is held, where not in float32
         self.summed = False
         self.shares = False  # the tree is exact for this model
 
@@ -134,11 +135,11 @@ class LanguageNetwork(nn.Module):
             self.train(was_training)
 
 
-def load(base: Base, dropout: float | None, seed: int) -> Any:
-    """The base with its language head, weights in float32; UserError when it cannot write."""
+def load(base: Base, dropout: float | None, seed: int, quantization: Any = None) -> Any:
+    """The base with its language head, in float32 or as `quantization` says; UserError when it cannot write."""
     import transformers
 
-    from metier.train.network import load_tokenizer, loaded, set_dropout
+    from metier.train.network import load_tokenizer, loaded, set_dropout, weights
 
     tree_attention.install()
     config = loaded(transformers.AutoConfig, base, "model that writes")
@@ -150,14 +151,16 @@ def load(base: Base, dropout: float | None, seed: int) -> Any:
         )  # fmt: skip
     set_dropout(config, dropout)
     pad = load_tokenizer(base).pad_token_id
-    torch.manual_seed(seed)
-    settings = {"config": config, "dtype": torch.float32}
     if config.is_encoder_decoder:
-        from metier.train.seq2seq import Seq2SeqNetwork
+        from metier.train.seq2seq import Seq2SeqNetwork as Kind
 
-        return Seq2SeqNetwork(loaded(transformers.AutoModelForSeq2SeqLM, base, "encoder-decoder", **settings), pad)
-    still_attention(config)
-    network = LanguageNetwork(loaded(transformers.AutoModelForCausalLM, base, "causal model", **settings), pad)
+        loader, kind = transformers.AutoModelForSeq2SeqLM, "encoder-decoder"
+    else:
+        still_attention(config)
+        Kind, loader, kind = LanguageNetwork, transformers.AutoModelForCausalLM, "causal model"
+    model, _ = weights(loader, base, kind, config, seed, quantization)
+    network = Kind(model, pad)
+    network.quantization = quantization
     network.find_way()
     return network
 

@@ -13,7 +13,7 @@ import math
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +120,9 @@ def fit(job: Job, folder: Path, console: Console) -> dict[str, Any]:
         meter.advance(progress.step)
         while (progress.step < job.total or progress.position) and not progress.stopped:
             model.train()
+            if hasattr(job.task, "anew"):  # what is learned of each input is drawn again for each epoch
+                anew = job.task.anew(train.inputs, progress.epoch, job.seed)
+                job = replace(job, train=replace(job.train, inputs=anew))
             per_batch = train.inputs_for(job.rates.batch_size)
             plan = plan_epoch(train.lengths, per_batch, job.seed, progress.epoch, job.joint)
             mean_weight = sum(train.weights) / len(plan.batches)

@@ -96,13 +96,20 @@ def save(folder: Path, module: Any, method: Any, tokenizer: Any, facts: dict[str
     folder.mkdir(parents=True, exist_ok=True)
     method.save(module, folder)
     tokenizer.save_pretrained(folder)
+    stated = facts.pop("pooling_file", None)
+    if stated:  # how the base makes one vector of its states stays true of it
+        (folder / "1_Pooling").mkdir()
+        (folder / "1_Pooling" / "config.json").write_text(stated, encoding="utf-8")
     if facts["shape"]["pooling"] in VECTORS:
         sentence.save(folder, module, tokenizer, facts)
     write_json(facts, folder / FILE)
 
 
-def load(folder: Path, device: str = "auto") -> TunedModel:
-    """Load what `save` wrote; UserError when the folder is no model or its base is missing or another one."""
+def load(folder: Path, device: str = "auto", base_at: str = "") -> TunedModel:
+    """Load what `save` wrote; UserError when the folder is no model or its base is missing or another one.
+
+    base_at: name or folder of the base, where it is no longer where training found it.
+    """
     choose_waiting()
     from metier.train.loop import pick_device
     from metier.train.network import Shape, load_tokenizer
@@ -116,7 +123,9 @@ def load(folder: Path, device: str = "auto") -> TunedModel:
     base = None
     if facts["needs_base"]:
         name = facts["base"]["name"]
-        if facts["base_path"] and Path(facts["base_path"]).is_dir():
+        if base_at:
+            name = base_at
+        elif facts["base_path"] and Path(facts["base_path"]).is_dir():
             name = facts["base_path"]
         base = bases.resolve(name, facts["base"]["revision"])
         if base.sha256 != facts["base"]["sha256"]:

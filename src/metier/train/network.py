@@ -27,6 +27,7 @@ from metier.train import attention
 from metier.train.bases import Base
 from metier.train.encoding import Item
 from metier.train.heads import gather_parts, head_of, mean_states, token_head_of, vectors_of
+from metier.train.quantization import Quantization, load_quantized
 
 Rows = Sequence[Sequence[int]]  # windows -> token ids
 # The class of Transformers that holds base and head; the words for what it is, for messages.
@@ -62,6 +63,7 @@ class Network(nn.Module):
         super().__init__()
         self.model, self.pad, self.pooling, self.rows = model, pad, pooling, rows
         self.drawn: tuple[str, ...] = ()  # modules that the base has no weights for, drawn from the seed
+        self.quantization: Quantization | None = None  # how the base is held, where not in float32
         self.offset: int | None = None  # where positions start in a flat row; None: the model runs padded
         own = pooling in ("mean", "spans")  # a head of ours
         self.dropout = nn.Dropout(dropout) if own else None
@@ -246,14 +248,24 @@ class Shape:
     rows: str = "texts"
 
 
-def load(base: Base, shape: Shape, seed: int, labels: tuple[dict[int, str], dict[str, int]] = ({}, {})) -> Network:
-    """Base weights (float32) under a new head, drawn from the seed; a base that writes keeps its own (language.py)."""
+def load(
+    base: Base, shape: Shape, seed: int, labels: tuple[dict[int, str], dict[str, int]] = ({}, {}),
+    quantization: Quantization | None = None,
+) -> Network:  # fmt: skip
+    """Base weights under a new head, drawn from the seed; a base that writes keeps its own (language.py).
+
+    quantization: how the base is held; None: in float32.
+    """
     import transformers
 
     if shape.pooling == "language":
         from metier.train import language
 
-        return language.load(base, shape.dropout, seed)  # type: ignore[no-any-return]
+        return language.load(base, shape.dropout, seed, quantization)  # type: ignore[no-any-return]
+    if shape.pooling == "masked":
+        from metier.train import masked
+
+        return masked.load(base, shape.dropout, seed)
 
     attention.install()
     name, kind = MODELS[shape.pooling]
@@ -265,13 +277,24 @@ def load(base: Base, shape: Shape, seed: int, labels: tuple[dict[int, str], dict
     pad = load_tokenizer(base).pad_token_id
     if getattr(config, "pad_token_id", None) is None:
         config.pad_token_id = pad
-    torch.manual_seed(seed)
-    loader = getattr(transformers, name)
-    model, report = loaded(loader, base, kind, config=config, dtype=torch.float32, output_loading_info=True)
+    model, report = weights(getattr(transformers, name), base, kind, config, seed, quantization)
     network = Network(model, pad, shape.outputs, shape.pooling, shape.rows, head_dropout)
+    network.quantization = quantization
     network.drawn = tuple(sorted({key.rpartition(".")[0] for key in report["missing_keys"]}))
     network.find_way()
     return network
+
+
+def weights(
+    loader: Any, base: Base, kind: str, config: Any, seed: int, quantization: Quantization | None
+) -> tuple[Any, Any]:
+    """(model, what Transformers reports of its loading); what the base has no weights for is drawn from the seed."""
+
+    def read(**settings: Any) -> Any:
+        torch.manual_seed(seed)
+        return loaded(loader, base, kind, config=config, dtype=torch.float32, output_loading_info=True, **settings)
+
+    return read() if quantization is None else load_quantized(read, loader, config, quantization)
 
 
 def loaded(loader: Any, base: Base, kind: str, **settings: Any) -> Any:

@@ -9,6 +9,7 @@ Not covered: sentence-transformers' training settings.
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from metier.registry import lookup
 from metier.train.bases import Base
 
 WHOLE = "whole"
@@ -89,12 +91,12 @@ def save(folder: Path, module: Any, tokenizer: Any, facts: dict[str, Any]) -> No
     target = folder
     if facts["method"] != "full":
         target = folder / WHOLE
-        model = network.model
-        if hasattr(model, "peft_config"):
-            import copy
-
-            model = copy.deepcopy(model).merge_and_unload()
-        model.save_pretrained(target)
+        method = lookup("method", facts["method"])
+        if hasattr(method, "merge"):
+            method.merge(merged := copy.deepcopy(network))
+            merged.model.save_pretrained(target)
+        else:
+            network.model.save_pretrained(target)
         tokenizer.save_pretrained(target)
     modules = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")]
     _write(target / "1_Pooling" / "config.json", _pooling(network))

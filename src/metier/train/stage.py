@@ -10,6 +10,7 @@ import math
 import shutil
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,28 +22,14 @@ from metier.console import Console, seconds
 from metier.errors import UserError
 from metier.registry import lookup
 from metier.tables import read, write, write_json
-from metier.train import bases
+from metier.train import bases, pairs
 from metier.train.chat import stop_tokens
+from metier.train.checks import losses, stop_at
 from metier.train.config import TaskConfig, TrainConfig
 from metier.train.encoding import Encoded, Encoder, limit
 from metier.train.tasks.base import EXAMPLES
 from metier.train.threads import choose_waiting
 
-# What a task counts while it encodes, for people.
-NOTES = {
-    "unread_units": "words of the training texts are not read (cut, or dropped by the tokenizer)",
-    "overlapping_spans": "spans overlap a longer one and are not learned: a word has one tag",
-    "cut_questions": "questions are longer than half a window and were cut",
-    "answers_outside": "questions have an answer that lies whole in no window; it cannot be learned",
-    "long_answers": "answers are longer than task.max_answer_tokens and can never be given whole",
-    "inexact_answers": "answers begin or end within a token and are learned as far as the token reaches",
-    "far_apart": "texts are too long for both marked stretches; where one is left out, all that is read stands for it",
-    "answers_elsewhere": "answers stand in another part of a long text than the part that is read for them",
-    "silent": "answers lie wholly beyond what the model reads at once, so nothing is learned from them",
-    "same_family": "examples share query, passage or a near duplicate with others, which are no negatives of theirs",
-    "same_group": "examples share their group with others, which are no negatives of theirs (task.embed.same_group)",
-    "inexact_spans": "spans begin or end within a word and are learned as far as the word reaches",
-}
 MIN_STEPS = 40  # optimizer steps in an epoch that a small set should still have
 
 
@@ -51,77 +38,69 @@ def train(
     near: Path | None = None, planted: tuple[int, int, int] = (0, 0, 0),
 ) -> dict[str, Any]:  # fmt: skip
     """Write model/ and history.json into `out`; returns the figures. Resumes from out/state. planted: see _plant."""
+    pairs.check(task_config.name, config)
     choose_waiting()
     from metier.train import loop, model
-    from metier.train.network import Shape, load, load_tokenizer, pooling_of
+    from metier.train.network import Shape, load, pooling_of
     from metier.train.sentence import mined, vector_pooling
 
-    parts = _parts(examples)
-    task = lookup("task", task_config.name).from_training(task_config, parts["train"])
+    parts = parts_of(examples)
+    ready = prepared(config, task_config, parts["train"], near)
+    task, base, encoder, tokenizer = ready.task, ready.base, ready.encoder, ready.encoder.tokenizer
     parts["train"], secrets = _plant(parts["train"], task_config, planted, seed, out, console)
     method = lookup("method", config.method)
-    base = bases.resolve(config.base_model, config.revision, near)
     pooling = task.pooling(pooling_of(base, config.pooling))
     if (base.path / "2_Dense").is_dir():
         console.warn("the linear map behind this base (2_Dense) is not trained further; its states are used without it")
     if pooling == "vector":
         pooling = vector_pooling(base, task_config.embed.pooling)
     shape = Shape(task.outputs, task.problem_type, pooling, config.dropout, task.rows)
-    network: Any = load(base, shape, seed, task.label_maps())
-    tokenizer = load_tokenizer(base)
-    encoding: dict[str, Any] = {
-        "max_length": limit(network.config, tokenizer, config.max_length, task.longest),
-        "long_text": config.long_text, "max_windows": config.max_windows, "overlap": config.window_overlap,
-        "batch_tokens": config.max_batch_tokens,
-    }  # fmt: skip
-    encoder = Encoder(tokenizer, **encoding)
+    network: Any = load(base, shape, seed, task.label_maps(), **getattr(method, "loading", lambda config: {})(config))
     start = time.monotonic()
     parts["train"], found = mined(task, parts["train"], network, encoder, config, console)
     encoded = {name: task.encode(encoder, part, console) for name, part in parts.items()}
-    console.say(f"  base {base.model}: {_count(network):,} parameters, method {config.method}, "
-                + ("no padding" if network.flat else "padded batches (this model cannot be flattened)")
-                + _saving(encoded["train"]))  # fmt: skip
-    _tell_losses(encoded["train"], encoder, console)
-    _stop_at_losses(encoded["train"], config)
+    _tell_reading(base, network, encoded["train"], encoder, config, console)
+    stop_at(encoded["train"], config, encoder)
     module = method.wrap(network, config, task.outputs)
     if task.rows == EXAMPLES:
         network.summed = task.summed
         network.end_with(stop_tokens(tokenizer))
     rates = resolve(config, method, _count(network), parts["train"].num_rows, task)
     accelerator = loop.make_accelerator(config)
+    recomputes = _recompute(network, config, encoded["train"], accelerator.device.type, console)
     module.to(accelerator.device)
     network.to(accelerator.device)
     splits = _splits(parts, encoded, task, method, module, config, accelerator, console)
     preparation = round(time.monotonic() - start, 3)
     job = loop.Job(module, task, splits["train"], splits["validation"], config, rates, seed)
     figures = loop.fit(job, out / "state", console)
-    held = splits["validation"]
-    if (task.rows == "windows" or getattr(task, "settles", False)) and held is not None:
-        with accelerator.autocast():
-            logits = loop.predict(module, held.inputs, held.lengths, held.counts, config.max_batch_tokens)
-        task.settle(logits, held.counts, held.targets)
-    module.to("cpu")
+    _settle(task, module, splits["validation"], config, accelerator)
     facts = {
         "task": task_config.model_dump(mode="json"), "task_state": task.state(), "method": config.method,
         "base": base.describe(), "base_path": "" if base.name in bases.INSTALLED else str(base.path.absolute()),
-        "needs_base": config.method != "full",
-        "encoding": encoding, "shape": vars(shape) | {"dropout": config.dropout}, "limit": config.max_batch_tokens,
-        "bf16": loop.use_bf16(config), "seed": seed,
+        "needs_base": getattr(method, "needs_base", True),
+        "encoding": ready.encoding, "shape": vars(shape) | {"dropout": config.dropout},
+        "limit": config.max_batch_tokens, "bf16": loop.use_bf16(config), "seed": seed,
         "normalize": examples.identity.get("config", {}).get("prepare", {}).get("normalize", {}),
     }  # fmt: skip
-    model.save(out / "model", module, method, tokenizer, facts)
+    pooled = base.path / "1_Pooling" / "config.json"
+    if pooling == "masked" and pooled.is_file():  # how it makes one vector of its states stays true of it
+        facts["pooling_file"] = pooled.read_text(encoding="utf-8")
+    sizes = {"parameters": _count(network), "trainable": _count(module, trainable=True),
+             "gradient_checkpointing": recomputes}  # fmt: skip
+    sizes |= _save(model.TunedModel(module, task, method, encoder, config.max_batch_tokens, loop.use_bf16(config)),
+                   facts, config, parts["validation" if splits["validation"] else "train"], out, console)  # fmt: skip
     write_json(figures["history"], out / "history.json")
     shutil.rmtree(out / "state", ignore_errors=True)
-    losses = encoded["train"].loss_report()
+    report = encoded["train"].loss_report()
     summary = {
-        **figures, "preparation_seconds": preparation, "parameters": _count(network),
-        "trainable": _count(module, trainable=True),
+        **figures, "preparation_seconds": preparation, **sizes,
         "base": base.describe() | {"license": base.license}, "method": config.method, "pooling": shape.pooling,
         "flat": network.flat, "peak_memory_mb": peak_memory_mb(), "monitor": task.monitor_name,
-        "examples": {name: part.num_rows for name, part in parts.items()}, "max_length": encoding["max_length"],
+        "examples": {name: part.num_rows for name, part in parts.items()}, "max_length": encoder.max_length,
         "learning_rate": rates.learning_rate, "head_learning_rate": rates.head_learning_rate,
         "batch_size": rates.batch_size, "planned_epochs": rates.epochs, "seed": seed,
-        **{name: losses[name] for name in ("windowed", "windows", "cut", "cut_tokens")}, **encoded["train"].notes,
+        **{name: report[name] for name in ("windowed", "windows", "cut", "cut_tokens")}, **encoded["train"].notes,
         **found, **secrets,
     }  # fmt: skip
     _tell_result(summary, console)
@@ -157,7 +136,7 @@ def peak_memory_mb() -> float | None:
     return round(peak / 1e6 if sys.platform == "darwin" else peak / 1e3, 1)
 
 
-def _parts(examples: Artifact) -> dict[str, pa.Table]:
+def parts_of(examples: Artifact) -> dict[str, pa.Table]:
     """The examples that training may see: of the splits train and validation."""
     table = read(examples.path / "examples.parquet")
     parts = {name: table.filter(pc.equal(table["split"], name)) for name in ("train", "validation")}
@@ -187,6 +166,40 @@ def _plant(
     return more, {"canaries": rows}
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """What is known before a weight is loaded: the task bound to its training examples, the base, how texts are read.
+
+    config: the base's Transformers configuration. encoding: the arguments of `encoder` beside its tokenizer, as a saved
+    model remembers them.
+    """
+
+    task: Any
+    base: bases.Base
+    config: Any
+    encoder: Encoder
+    encoding: dict[str, Any]
+
+
+def prepared(config: TrainConfig, task_config: TaskConfig, train: pa.Table, near: Path | None = None) -> Prepared:
+    """Task, base and encoder of a recipe; train: the examples of the training split."""
+    import transformers
+
+    from metier.train.network import load_tokenizer, loaded
+
+    task = lookup("task", task_config.name).from_training(task_config, train)
+    base = bases.resolve(config.base_model, config.revision, near)
+    tokenizer, known = load_tokenizer(base), loaded(transformers.AutoConfig, base, "model")
+    if hasattr(task, "suit"):
+        task.suit(known)
+    encoding: dict[str, Any] = {
+        "max_length": limit(known, tokenizer, config.max_length, task.longest),
+        "long_text": config.long_text, "max_windows": config.max_windows, "overlap": config.window_overlap,
+        "batch_tokens": config.max_batch_tokens,
+    }  # fmt: skip
+    return Prepared(task, base, known, Encoder(tokenizer, **encoding), encoding)
+
+
 def _splits(
     parts: dict[str, pa.Table], encoded: dict[str, Encoded], task: Any, method: Any, module: Any,
     config: TrainConfig, accelerator: Any, console: Console,
@@ -211,6 +224,47 @@ def _splits(
     return splits
 
 
+def _settle(task: Any, module: Any, held: Any, config: TrainConfig, accelerator: Any) -> None:
+    """What no gradient teaches is chosen on the validation split, where the task has something of the kind."""
+    from metier.train.loop import predict
+
+    if (task.rows == "windows" or getattr(task, "settles", False)) and held is not None:
+        with accelerator.autocast():
+            logits = predict(module, held.inputs, held.lengths, held.counts, config.max_batch_tokens)
+        task.settle(logits, held.counts, held.targets)
+
+
+def _recompute(network: Any, config: TrainConfig, encoded: Encoded, device: str, console: Console) -> bool:
+    """Whether layers are computed again in the backward pass; of a base that learns nothing none needs to be."""
+    from metier.train import recomputing
+    from metier.train.loop import use_bf16
+
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        return False
+    tokens = min(config.max_batch_tokens, sum(encoded.lengths()))
+    used = recomputing.use(network, config.gradient_checkpointing, tokens, use_bf16(config), device)
+    if used:
+        console.say("  layers are computed again in the backward pass (train.gradient_checkpointing)")
+    return used
+
+
+def _save(
+    tuned: Any, facts: dict[str, Any], config: TrainConfig, asked: pa.Table, out: Path, console: Console
+) -> dict[str, Any]:
+    """Write the model, merged if the recipe says so; then the adapter lies beside it. Returns what is to be told."""
+    from metier.train import merging, model
+
+    tokenizer = tuned.encoder.tokenizer
+    if config.save == "adapter" or merging.whole(tuned.method):
+        tuned.module.to("cpu")
+        model.save(out / "model", tuned.module, tuned.method, tokenizer, facts)
+        return {}
+    adapter = out / "adapter"
+    model.save(adapter, tuned.module, tuned.method, tokenizer, facts)
+    tuned.module.eval()
+    return {"merged": merging.merge(tuned, adapter, out / "model", asked.slice(0, merging.ASKED), console)}
+
+
 def _saving(encoded: Any) -> str:
     """How much of a causal model's work shared beginnings spare."""
     saving = encoded.groups.saving if hasattr(encoded, "groups") else 1.0
@@ -218,28 +272,25 @@ def _saving(encoded: Any) -> str:
 
 
 def _count(module: Any, trainable: bool = False) -> int:
-    return sum(p.numel() for p in module.parameters() if p.requires_grad or not trainable)
+    from metier.train.quantization import size
+
+    return sum(size(p) for p in module.parameters() if p.requires_grad or not trainable)
 
 
-def _tell_losses(encoded: Encoded, encoder: Encoder, console: Console) -> None:
-    if encoded.windowed:
-        console.say(f"  {encoded.windowed:,} texts are longer than {encoder.max_length} tokens and are read in windows")
-    if encoded.cut:
-        console.warn(f"{encoded.cut:,} texts were cut ({encoded.cut_tokens:,} tokens left out); see train.long_text")
-    for name, text in NOTES.items():
-        if encoded.notes.get(name):
-            console.warn(f"{encoded.notes[name]:,} {text}")
-
-
-def _stop_at_losses(encoded: Encoded, config: TrainConfig) -> None:
-    """UserError where more than the recipe's share of all tokens would not be read."""
-    share = encoded.cut_share
-    if share > config.max_cut:
-        raise UserError(
-            f"{share:.0%} of all tokens of the training texts would be cut, train.max_cut allows {config.max_cut:.0%}",
-            f"{encoded.cut:,} texts lose {encoded.cut_tokens:,} tokens",
-            "raise train.max_length or train.max_windows, cut the texts in prepare (chunk), or raise train.max_cut",
-        )  # fmt: skip
+def _tell_reading(
+    base: bases.Base, network: Any, encoded: Any, encoder: Encoder, config: TrainConfig, console: Console
+) -> None:
+    """What is trained, and what of the texts is not read as it stands."""
+    console.say(f"  base {base.model}: {_count(network):,} parameters, method {config.method}, "
+                + ("no padding" if network.flat else "padded batches (this model cannot be flattened)")
+                + _saving(encoded))  # fmt: skip
+    if longer := encoded.windowed:
+        console.say(f"  {longer:,} texts are longer than {encoder.max_length} tokens and are read in windows")
+    for line in losses(encoded):
+        console.warn(line)
+    if getattr(network, "drawn", ()):
+        console.warn(f"the base has no weights for {', '.join(network.drawn)}: this part of the head over its word "
+                     "embeddings is new, and the untouched base guesses as a new head does")  # fmt: skip
 
 
 def _tell_result(summary: dict[str, Any], console: Console) -> None:

@@ -42,7 +42,7 @@ class Tree:
     longest: int  # tokens from a root to its farthest leaf
 
 
-_tree: ContextVar[Tree] = ContextVar("metier_tree")
+TREE: ContextVar[Tree] = ContextVar("metier_tree")
 
 
 @contextmanager
@@ -52,11 +52,11 @@ def tree(row: Row, device: Any = "cpu") -> Iterator[None]:
     layout = cut([node.stop - node.start for node in row.nodes], device)
     positions = torch.from_numpy(row.positions)
     found = Tree(layout, shared, torch.from_numpy(row.ends).to(device), positions.to(device), int(positions.max()) + 1)
-    token = _tree.set(found)
+    token = TREE.set(found)
     try:
         yield
     finally:
-        _tree.reset(token)
+        TREE.reset(token)
 
 
 def install() -> None:
@@ -74,7 +74,7 @@ def tree_attention(
 ) -> tuple[torch.Tensor, None]:  # fmt: skip
     """Query (1, H, N, D), key and value (1, H or fewer, N, D) -> (1, N, H, D)."""
     assert not dropout, "attention dropout is not possible over a tree; network.py switches it off"
-    here = _tree.get()
+    here = TREE.get()
     groups = query.shape[1] // key.shape[1]
     if groups > 1:
         key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)

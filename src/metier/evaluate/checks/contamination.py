@@ -1,4 +1,4 @@
-"""The check `contamination`: was the test set seen before, by the tuned model in training or by its base?
+"""The check `contamination`: whether the test set was seen before, by the tuned model in training or by its base.
 
 Purpose: a figure on texts that were learned is no figure. Against the training split the final examples are compared as
 `prepare.decontaminate` does: passages word for word, and near duplicates; this also holds where the data brought its

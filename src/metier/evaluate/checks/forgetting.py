@@ -67,10 +67,9 @@ class Forgetting:
             from metier.train.model import untouched
 
             own = own_texts(config.texts, asked.near, config.most, asked.seed)
-            reads = not tuned.module.config.is_encoder_decoder
             rows: list[dict[str, Any]] = []
             for name, one in (("tuned", tuned), ("base", untouched(tuned, asked.base))):
-                rows += general_answers.written(one, name, own, config, asked.console, reads)
+                rows += general_answers.written(one, name, own, config, asked.console)
         elif hasattr(tuned.module, "base") and not getattr(tuned.task, "joint", False):
             rows = []  # a head beside a base that did not move
         else:

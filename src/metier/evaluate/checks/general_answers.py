@@ -41,26 +41,27 @@ ANSWERS = pa.schema(
 Row = dict[str, Any]
 
 
-def written(
-    model: Any, name: str, own: Sequence[str], config: ForgettingConfig, console: Console, reads: bool
-) -> list[Row]:  # fmt: skip
-    """Rows of ANSWERS of a model that writes. reads: it gives likelihoods of running text (an encoder-decoder does
-    not)."""
+def written(model: Any, name: str, own: Sequence[str], config: ForgettingConfig, console: Console) -> list[Row]:
+    """Rows of ANSWERS of a model that writes, as far as it can: an encoder-decoder gives running text no likelihood,
+    an encoder that learns hidden words has bits for those alone and answers nothing."""
+    hides = getattr(model.task, "masked", False)
     rows: list[Row] = []
-    if reads:
+    if hides or not model.module.config.is_encoder_decoder:
         texts = [(language, text) for language in general.LANGUAGES for _, text in general.paragraphs(language)]
         texts += [("own", text) for text in own]
         bits, sizes = measured(model, [text for _, text in texts], console)
         rows += [{"kind": "bits_per_byte", "language": language, "item": item, "bits": cost, "bytes": size}
                  for item, ((language, _), cost, size) in enumerate(zip(texts, bits, sizes, strict=True))]  # fmt: skip
-        rows += _cloze(model, console)
-    rows += _instructions(model, config, console)
+        rows += [] if hides else _cloze(model, console)
+    rows += [] if hides else _instructions(model, config, console)
     return [{**row, "model": name} for row in rows]
 
 
 def measured(model: Any, texts: Sequence[str], console: Console) -> tuple[list[float], list[int]]:
-    """Bits that each text costs the model, every token from those before it, and its bytes of UTF-8."""
-    reader = lookup("task", "pretrain")(TaskConfig(name="pretrain"), {})
+    """Bits that each text costs the model, and the bytes of UTF-8 that they pay for: every token from those before it,
+    or the hidden words from both sides."""
+    causal = TaskConfig(name="pretrain", objective="causal")
+    reader = model.task if getattr(model.task, "masked", False) else lookup("task", "pretrain")(causal, {})
     decoded, _ = replace(model, task=reader).predict(pa.table({"text": pa.array(texts, pa.string())}), console)
     return decoded.bits, decoded.bytes
 

@@ -32,6 +32,8 @@ class FloorData:
     corpus: Sequence[str] = ()
     """Passages to be ranked for each of `asked_pairs`, where the task is retrieval."""
     classes: tuple[str, ...] = ()
+    stretches: Sequence[Sequence[tuple[int, int]]] | None = None
+    """Of each test text the characters, from start to end (exclusive), that are to be foreseen; None: all of them."""
     learned: pa.Table | None = None
     """The training examples, where answers are texts."""
     tested: pa.Table | None = None
@@ -55,6 +57,7 @@ class FloorPrediction:
     finished: list[bool] | None = None  # it ended by itself
     bits: Sequence[float] | None = None  # -log2 likelihood of the gold answer, or of the text
     bytes: Sequence[int] | None = None  # of UTF-8 that the bits pay for
+    tokens: Sequence[int] | None = None  # hidden ones that the bits pay for
     margins: Sequence[float] | None = None  # chosen minus rejected, a token
     raw_margins: Sequence[float] | None = None  # chosen minus rejected
     how: str = ""

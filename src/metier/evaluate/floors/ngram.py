@@ -40,9 +40,15 @@ def ngram(train: FloorData, test_texts: list[str], task: TaskConfig, seed: int) 
     if any(train.tested["answer"].to_pylist()):
         known, asked = (list(part["answer"].to_pylist()) for part in (train.learned, train.tested))
     model = fit(known)
-    bits = model.bits(asked)
-    return FloorPrediction(bits=bits.tolist(), bytes=[len(text.encode("utf-8", "surrogatepass")) for text in asked],
-                           how=model.how)  # fmt: skip
+    sizes = [len(text.encode("utf-8", "surrogatepass")) for text in asked]
+    if train.stretches is None:
+        return FloorPrediction(bits=model.bits(asked).tolist(), bytes=sizes, how=model.how)
+    sizes = [sum(len(text[start:end].encode("utf-8", "surrogatepass")) for start, end in places)
+             for text, places in zip(asked, train.stretches, strict=True)]  # fmt: skip
+    return FloorPrediction(
+        bits=model.bits(asked, train.stretches).tolist(), bytes=sizes, tokens=list(map(len, train.stretches)),
+        how=f"{model.how}, of the hidden stretches only, each from the text before it",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -66,13 +72,17 @@ class Model:
     symbols: int
     how: str
 
-    def bits(self, texts: Sequence[str]) -> Array:
-        """(n,) float64: code length of each text."""
+    def bits(self, texts: Sequence[str], stretches: Sequence[Sequence[tuple[int, int]]] | None = None) -> Array:
+        """(n,) float64: code length of each text, or of these characters of each (each foreseen from what is before it
+        in the text)."""
         size = self.form[0]
-        codes, owner, unknown = [], [], np.zeros(len(texts))
+        codes, owner, unknown, counted = [], [], np.zeros(len(texts)), []
         for number, text in enumerate(texts):
             found = _symbols(text, self.alphabet)
-            unknown[number] = UNKNOWN_BITS * int((found == UNKNOWN).sum()) if self.alphabet is not None else 0.0
+            wanted = _wanted(text, None if stretches is None else stretches[number], self.alphabet is None)
+            counted.append(wanted)
+            if self.alphabet is not None:
+                unknown[number] = UNKNOWN_BITS * int((found[wanted] == UNKNOWN).sum())
             codes.append(_ending_here(found, self.form))
             owner.append(np.full(len(found), number))
         stretches = np.concatenate(codes) if codes else np.zeros(0, np.uint64)
@@ -86,7 +96,7 @@ class Model:
             kept, seen = _find(table.grams, gram)
             fresh = np.where(seen, table.kept[kept], 0.0) + table.rest[context] * probability
             probability = np.where(there, fresh, probability)
-        spent = -np.log2(probability)
+        spent = -np.log2(probability) * (np.concatenate(counted) if counted else 1)
         of = np.concatenate(owner) if owner else np.zeros(0, np.int64)
         return np.bincount(of, weights=spent, minlength=len(texts)) + unknown
 
@@ -145,6 +155,16 @@ def _symbols(text: str, alphabet: Array | None) -> Array:
     points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
     place, there = _find(alphabet, points)
     return np.where(there, place + 2, UNKNOWN).astype(np.uint64)
+
+
+def _wanted(text: str, stretches: Sequence[tuple[int, int]] | None, by_byte: bool) -> Array:
+    """(symbols,) of bool: those of the wanted characters; None: all."""
+    wanted = np.full(len(text), stretches is None)
+    for start, end in stretches or ():
+        wanted[start:end] = True
+    if not by_byte:
+        return wanted
+    return np.repeat(wanted, [len(char.encode("utf-8", "surrogatepass")) for char in text])
 
 
 def _alphabet(texts: Sequence[str]) -> Array:

@@ -76,6 +76,8 @@ class Metric:
     """Needs probabilities; null for models that give none."""
     needs: str = ""
     """What of `Items.more` it needs; null for models that do not give it."""
+    count: Callable[[Items], int] | None = None
+    """How many of the items it is over, where that is not all of them."""
 
 
 def metric(

@@ -125,6 +125,7 @@ class Frozen:
 
     epochs = 60.0
     batch_size = 64
+    needs_base = True
 
     @staticmethod
     def learning_rate(parameters: int, batch_size: int) -> float:
@@ -134,9 +135,10 @@ class Frozen:
     @staticmethod
     def wrap(network: Network, config: TrainConfig, outputs: int) -> Any:
         """The head alone; the base is kept at its side."""
-        if network.pooling == "language":
+        if network.pooling in ("language", "masked"):
             raise UserError(
-                "`frozen` trains a new head only, and a model that writes has none to train", "train.method",
+                "`frozen` trains a new head only; a model that writes, or goes on reading, has none to train",
+                "train.method",
                 "set it to lora (few weights move) or full",
             )  # fmt: skip
         for parameter in network.parameters():

@@ -18,12 +18,14 @@ SMALL = 50_000_000  # parameters; smaller encoders bear, and need, larger steps
 
 @register("method", "full")
 class Full:
-    """A method has these members: default epochs and batch_size, learning_rate, wrap, inputs, counts, save, load.
+    """A method has these members: default epochs and batch_size, learning_rate, wrap, inputs, counts, save, load, and
+    whether what it saves `needs_base` to be loaded. One that saves an adapter also has `merge`; see `lora.py`.
 
     See `frozen.py` for one whose inputs are not windows."""
 
     epochs = 8.0
     batch_size = 64
+    needs_base = False
 
     @staticmethod
     def learning_rate(parameters: int, batch_size: int) -> float:

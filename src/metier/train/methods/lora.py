@@ -22,6 +22,7 @@ class Lora:
 
     epochs = 10.0
     batch_size = 32
+    needs_base = True
     inputs = staticmethod(Full.inputs)
     counts = staticmethod(Full.counts)
 
@@ -36,8 +37,11 @@ class Lora:
 
         lora = config.lora
         targets = lora.target_modules if isinstance(lora.target_modules, str) else list(lora.target_modules)
+        kind = TaskType.FEATURE_EXTRACTION
+        if network.pooling == "language":
+            kind = TaskType.SEQ_2_SEQ_LM if network.config.is_encoder_decoder else TaskType.CAUSAL_LM
         settings: Any = LoraConfig(
-            task_type=TaskType.FEATURE_EXTRACTION, r=lora.r, lora_alpha=lora.alpha,  # type: ignore[arg-type]
+            task_type=kind, r=lora.r, lora_alpha=lora.alpha,  # type: ignore[arg-type]
             lora_dropout=lora.dropout,
             target_modules=targets, use_rslora=lora.rslora, use_dora=lora.dora,
             # What the base has no weights for is trained whole and saved, and gets no adapter.
@@ -57,7 +61,10 @@ class Lora:
         model: Any = module.model
         for adapter in model.peft_config.values():  # the base is named in metier.json; no path of this machine here
             adapter.base_model_name_or_path = ""
-        model.save_pretrained(folder)
+        # PEFT would otherwise ask the Hub whether the vocabulary has grown; it never does here.
+        model.save_pretrained(folder, save_embedding_layers=False)
+        if module.pooling == "language" and module.plain().can_generate():
+            module.plain().generation_config.save_pretrained(folder)  # where an answer stops
         save_head(module, folder)
 
     @staticmethod
@@ -68,3 +75,9 @@ class Lora:
         network = load(base, shape, 0)
         network.model = PeftModel.from_pretrained(network.model, str(folder))  # type: ignore[arg-type]
         return load_head(network, folder)
+
+    @staticmethod
+    def merge(module: Network) -> None:
+        """Add the adapters into the weights of the base; what is left is a model of Transformers under its head."""
+        model: Any = module.model
+        module.model = model.merge_and_unload()

@@ -46,6 +46,10 @@ class Decoded:
     finished: list[bool] = field(default_factory=list)  # (n,) it ended by a stop token, not by the limit
     bits: list[float] = field(default_factory=list)  # (n,) -log2 likelihood of the right answer, or of the text itself
     bytes: list[int] = field(default_factory=list)  # (n,) of UTF-8 that `bits` pay for
+    tokens: list[int] = field(default_factory=list)  # (n,) hidden tokens that `bits` pay for
+    stretches: list[list[tuple[int, int]]] = field(
+        default_factory=list
+    )  # (n,) characters that `bits` pay for, if not all
     margins: list[float] = field(default_factory=list)  # (n,) prefer: chosen minus rejected, nats a token
     raw_margins: list[float] = field(default_factory=list)  # (n,) prefer: chosen minus rejected, nats
     vectors: np.ndarray | None = None  # (n, C) embed, of length 1
@@ -90,6 +94,8 @@ class Task(Protocol):
     monitor_name: str  # the validation figure that early stopping watches; higher is better
     rows: str  # TEXTS (windows averaged by the network), WINDOWS, PARTS or EXAMPLES
     longest: int  # tokens that the model sees at once where neither the recipe nor the base says less
+    # A task that draws masks again for each epoch has `anew(inputs, epoch, seed)` -> inputs (pretrain.py), one that
+    # depends on the kind of base `suit(config)`, called once the base's configuration is known.
     # A task whose loss compares the examples of a batch with each other also has `joint = True` (joint.py).
 
     @staticmethod

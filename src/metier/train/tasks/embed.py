@@ -92,6 +92,10 @@ class Embed:
         items = tuple(Item(tuple(windows[text] for text in some)) for some in texts)
         return Encoded(items, tokens_of(items), 0, cut, cut_tokens, (), notes)
 
+    def window_names(self, count: int) -> list[str]:
+        """What each window of an example is."""
+        return ["query", "passage", *(f"hard negative {number}" for number in range(1, count - 1))][-count:]
+
     def targets(self, examples: pa.Table, encoded: Encoded | None = None) -> Sequence[Any]:
         """For each example (rows, 2) of int64: family and group of its query, its passage and its negatives."""
         import torch

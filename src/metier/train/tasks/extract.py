@@ -128,6 +128,20 @@ class Extract:
         encoded.notes.update(answers_outside=int(outside), inexact_answers=inexact, long_answers=long)
         return out
 
+    def marks(self, encoded: Encoded, target: Any, row: int) -> list[dict[Range, str]]:
+        """For each window of a text the tokens where an answer is learned to start and end, or its null."""
+        out: list[dict[Range, str]] = []
+        for parts, (start, end) in zip(encoded.items[row].parts, target[:, START : END + 1].tolist(), strict=True):
+            if start == NOTHING:
+                out.append({})
+            elif start == NULL:
+                out.append({parts[NULL]: "no answer here"})
+            elif start == end:
+                out.append({parts[start]: "start and end"})
+            else:
+                out.append({parts[start]: "start", parts[end]: "end"})
+        return out
+
     def loss(self, logits: Any, counts: Sequence[int], targets: Sequence[Any], smoothing: float) -> Any:
         """Mean over the windows that something is learned from, of the mean of both cross-entropies; as
         `AutoModelForQuestionAnswering` has it where each text is one window. Smoothing is not for places."""

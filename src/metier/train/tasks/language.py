@@ -28,6 +28,8 @@ class Language:
     """Tokens that the model sees at once where neither the recipe nor the base says less."""
     summed = True
     """In training the network may give one loss for a whole batch, which spares it a second pass over the head."""
+    templated = False
+    """Its examples are written by the base's chat template."""
     epochs = 3.0
     """At most, where the recipe leaves it to the method."""
     batch_size = 32

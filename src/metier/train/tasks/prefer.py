@@ -23,8 +23,10 @@ from metier.registry import register
 from metier.train.config import TaskConfig
 from metier.train.fitting import Fitted, Turn, answered, fit, messages_of
 from metier.train.grouping import Grouped, pairs
+from metier.train.sharing import Example
 from metier.train.tasks.base import Decoded, Profile
 from metier.train.tasks.language import Language
+from metier.train.tasks.writing import masked
 
 BETA = {"dpo": 0.1, "simpo": 2.0}  # the papers' own
 
@@ -33,7 +35,7 @@ BETA = {"dpo": 0.1, "simpo": 2.0}  # the papers' own
 class Prefer(Language):
     """See `Task` for the members."""
 
-    summed = False
+    summed, templated = False, True
     monitor_name = "preference accuracy"
     epochs = 1.0
 
@@ -64,7 +66,7 @@ class Prefer(Language):
             fitted = _alike(encoder, fit(encoder, turns, meter))
         made = [one.example for one in fitted if one.example is not None]
         cut = sum(first.lost > 0 or second.lost > 0 for first, second in zip(fitted[::2], fitted[1::2], strict=True))
-        return pairs(made, cut=cut, cut_tokens=sum(one.lost for one in fitted))
+        return pairs(made, cut=cut, cut_tokens=sum(one.lost for one in fitted), notes=_masked(encoder, made))
 
     def targets(self, examples: pa.Table, encoded: Grouped) -> Sequence[Any]:
         """(2, 2) for each pair: labelled tokens of chosen and rejected, and (once known) the base's losses in nats."""
@@ -107,6 +109,15 @@ class Prefer(Language):
         raw = likely[:, 0] - likely[:, 1]
         mean = likely / np.maximum(tokens, 1)
         return Decoded(margins=(mean[:, 0] - mean[:, 1]).tolist(), raw_margins=raw.tolist()), encoded
+
+
+def _masked(encoder: Any, made: Sequence[Example]) -> dict[str, int]:
+    """Pairs one of whose answers holds nothing that is learned, or loses its end."""
+    notes: dict[str, int] = {}
+    for both in zip(made[::2], made[1::2], strict=True):
+        for name in masked(encoder.tokenizer, both):
+            notes[name] = notes.get(name, 0) + 1
+    return notes
 
 
 def _alike(encoder: Any, fitted: list[Fitted]) -> list[Fitted]:

@@ -102,6 +102,11 @@ class Tag:
         encoded.notes.update(overlapping_spans=overlapping, inexact_spans=inexact)
         return out
 
+    def marks(self, encoded: Encoded, target: Any, row: int) -> list[dict[Range, str]]:
+        """For each window of a text its units (tokens from start to end, exclusive) and the tag learned at each."""
+        names, tags = bio.tag_names(self.types), iter(target.tolist())
+        return [{part: names[next(tags)] for part in window} for window in encoded.items[row].parts]
+
     def loss(self, logits: Any, counts: Sequence[int], targets: Sequence[Any], smoothing: float) -> Any:
         """The sum over a text's units, divided by the mean number of units in a text: every unit weighs the same."""
         import torch

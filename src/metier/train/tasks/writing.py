@@ -14,16 +14,18 @@ import numpy as np
 import pyarrow as pa
 
 from metier.console import Console
-from metier.errors import UserError
 from metier.train import chat
 from metier.train.fitting import LEAST_SHARE, Fitted, Turn, answered, bytes_of, fit
 from metier.train.grouping import Grouped, grouped
+from metier.train.sharing import Example
 from metier.train.tasks.base import Decoded
 from metier.train.tasks.language import Language
 
 
 class Writing(Language):
     """A task says with `turns` what its rows ask."""
+
+    templated = True
 
     def turns(self, examples: pa.Table, every: bool) -> list[Turn]:
         """What each row asks. every: in a conversation all answers are learned, not the last alone."""
@@ -77,15 +79,8 @@ class Writing(Language):
 
     def _group(self, encoder: Any, fitted: list[Fitted]) -> Grouped:
         examples = [one.example for one in fitted if one.example is not None]
-        silent = sum(not one.labelled for one in examples)
-        if examples and silent == len(examples):
-            raise UserError(
-                "no token of any answer would be learned: all answers lie beyond what the model reads at once",
-                "train.max_length", f"raise it above {encoder.max_length}, or shorten the texts",
-            )  # fmt: skip
         counts = self._counts(fitted)
-        if silent:
-            counts["notes"]["silent"] = silent
+        counts["notes"] |= masked(encoder.tokenizer, examples)
         made = grouped(examples, encoder.batch_tokens, **counts)
         if made.groups.saving > 1.01:
             made.notes["shared_percent"] = round(100 - 100 / made.groups.saving)
@@ -99,3 +94,14 @@ class Writing(Language):
             "cut_tokens": sum(one.lost for one in fitted),
             "notes": {"answers_elsewhere": elsewhere} if elsewhere else {},
         }  # fmt: skip
+
+
+def masked(tokenizer: Any, examples: Sequence[Example]) -> dict[str, int]:
+    """How many examples hold nothing that is learned, and how many of the others learn no stop token at their end."""
+    silent = unstopped = 0
+    stops = set(chat.stop_tokens(tokenizer)) if examples else set()
+    for one in examples:
+        learned = np.flatnonzero(one.weights)
+        silent += not len(learned)
+        unstopped += len(learned) > 0 and int(one.ids[learned[-1]]) not in stops
+    return {name: count for name, count in (("silent", silent), ("unstopped", unstopped)) if count}
