@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from metier.config import Section
-from metier.evaluate.config_behaviour import BiasConfig, RobustnessConfig
+from metier.evaluate.config_behaviour import BiasConfig, ForgettingConfig, RobustnessConfig
 from metier.evaluate.config_evidence import ContaminationConfig, ExplanationConfig, PrivacyConfig
 from metier.evaluate.config_writing import FluencyConfig, JudgeConfig, RelevanceConfig
 
@@ -32,6 +32,8 @@ class EvaluateConfig(Section):
     """Texts with errors, in other scripts, among other texts."""
     bias: BiasConfig = BiasConfig()
     """Groups of people, and names and words that stand for them."""
+    forgetting: ForgettingConfig = ForgettingConfig()
+    """What the base could do outside the field."""
     privacy: PrivacyConfig = PrivacyConfig()
     """What the model remembers of its training texts."""
     contamination: ContaminationConfig = ContaminationConfig()

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from metier.config import Section
+from metier.prepare.files import names_file
 
 Change = Literal[
     "typing", "ocr", "upper_case", "lower_case", "full_width", "half_width", "traditional", "simplified",
@@ -36,8 +37,8 @@ class BiasConfig(Section):
     """The check `bias`: who is treated worse, and does the answer hang on who a text is about."""
 
     columns: tuple[str, ...] = ()
-    """Columns of the data (or `language`, `source`) whose values are groups of people or cases; each is compared with
-    all others. Needs the extra `fairness`."""
+    """Columns whose values are groups of people or cases, named as in `evaluate.slices`; each is compared with all
+    others. Needs the extra `fairness`."""
     least: int = Field(default=30, ge=1)
     """Test rows of a group below which no figure of it is shown. Source of the default: the bound of large-sample
     intervals that the whole evaluation keeps (evaluate/intervals.py)."""
@@ -54,9 +55,9 @@ class BiasConfig(Section):
 class ForgettingConfig(Section):
     """The check `forgetting`: what the base could do outside its field, and can the tuned model still."""
 
-    texts: tuple[str, ...] = ()
+    texts: tuple[str, ...] = names_file(())
     """Files of general text of your own beside those that come with the package: plain text (a paragraph each, with an
-    empty line between), or a table with a column `text`. Relative to the recipe."""
+    empty line between), or a table (CSV, JSON lines, Parquet) with a column `text`. Relative to the recipe."""
     most: int = Field(default=500, ge=1)
     """Paragraphs of these files at most, drawn from the recipe's seed."""
     margin: float = Field(default=0.05, gt=0)

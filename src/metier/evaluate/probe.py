@@ -36,9 +36,13 @@ Answer = tuple[str, str, str, float, FloorPrediction]  # name, title, how, start
 
 def ask(
     parts: dict[str, pa.Table], data: FloorData, task: TaskConfig, seed: int, base: bases.Base, tuned: Any,
-    console: Console,
+    console: Console, known: dict[str, np.ndarray] | None = None,
 ) -> Iterator[Answer]:  # fmt: skip
-    """The answers of the untouched base on the test split, one way of asking after the other."""
+    """The answers of the untouched base on the test split, one way of asking after the other.
+
+    known: embeddings of the training and validation split; what is missing is computed and put in, so that whoever asks
+    several times pays for it once.
+    """
     start = time.monotonic()
     if profile(task).kind in WRITTEN:
         from metier.train.model import untouched
@@ -58,7 +62,11 @@ def ask(
         how = f"{base.model} as it is; a linear model on its frozen hidden states, fitted on the training split"
         yield "base", "untouched base (linear probe)", how, start, probe_parts(embedder, parts, tuned, seed)
         return
-    features = {name: embedder(part) for name, part in parts.items()}
+    known = {} if known is None else known
+    for name in ("train", "validation"):
+        if name not in known:
+            known[name] = embedder(parts[name])
+    features = {**known, "test": embedder(parts["test"])}
     how = f"{base.model} as it is; a linear model on its frozen embeddings, fitted on the training split"
     yield "base", "untouched base (linear probe)", how, start, probe(features, parts, data, task, seed)
     if profile(task).zero_shot:

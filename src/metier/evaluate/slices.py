@@ -164,7 +164,8 @@ def _of_documents(path: Path, wanted: set[str], column: str) -> dict[str, str]:
 
 def _metadata(stored: str, key: str) -> str:
     """A key of a document's metadata as text; lists and objects have no single value."""
-    value = json.loads(stored).get(key) if stored else None
+    told = json.loads(stored) if stored else {}
+    value = told.get(key, told.get(f"column:{key}"))  # a column whose name has another role (collect/table.py)
     if value is None or isinstance(value, list | dict):
         return ""
     return str(value).lower() if isinstance(value, bool) else str(value).strip()

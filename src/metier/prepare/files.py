@@ -39,16 +39,17 @@ def referenced(config: Section) -> dict[str, str]:
     return {key: path for key, path in _walk(config, "") if path}
 
 
-def digests(config: Section, base: Path) -> dict[str, str]:
-    """Dotted key -> SHA-256 of the file; UserError for a path that is no file. base: where relative paths start."""
-    return {key: hash_file(_file(path, base, key)) for key, path in referenced(config).items()}
+def digests(config: Section, base: Path, section: str = "prepare") -> dict[str, str]:
+    """Dotted key -> SHA-256 of the file; UserError for a path that is no file. base: where relative paths start.
+    section: what the config is called in the recipe, for that error."""
+    return {key: hash_file(_file(path, base, f"{section}, {key}")) for key, path in referenced(config).items()}
 
 
 def resolved(config: S, base: Path) -> S:
     """The section with every path absolute; UserError for the path of a file that is none."""
 
     def absolute(path: str, name: str, is_file: bool) -> str:
-        return str(_file(path, base, name) if is_file else (base / Path(path).expanduser()).absolute())
+        return str(_file(path, base, f"prepare, {name}") if is_file else (base / Path(path).expanduser()).absolute())
 
     return with_paths(config, absolute)
 
@@ -87,6 +88,6 @@ def _marked(extra: Any, mark: str) -> bool:
 def _file(path: str, base: Path, key: str) -> Path:
     found = (base / Path(path).expanduser()).absolute()
     if not found.is_file():
-        raise UserError("the recipe names a file that is not there", f"prepare, {key}: {found}",
+        raise UserError("the recipe names a file that is not there", f"{key}: {found}",
                         "check the path; relative ones start at the recipe's folder")  # fmt: skip
     return found

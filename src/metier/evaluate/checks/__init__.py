@@ -10,7 +10,8 @@ from metier.evaluate.checks.base import Asked, Check, Figure, Findings, Table, T
 
 # Modules of the built-in checks; importing one registers it.
 BUILTINS: tuple[str, ...] = (
-    "metier.evaluate.checks.robustness", "metier.evaluate.checks.bias", "metier.evaluate.checks.privacy",
+    "metier.evaluate.checks.robustness", "metier.evaluate.checks.bias", "metier.evaluate.checks.forgetting",
+    "metier.evaluate.checks.privacy",
     "metier.evaluate.checks.contamination", "metier.evaluate.checks.explanation", "metier.evaluate.checks.judge",
     "metier.evaluate.checks.relevance", "metier.evaluate.checks.fluency",
 )  # fmt: skip

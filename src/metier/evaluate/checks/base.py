@@ -69,6 +69,11 @@ class Asked:
         return bases.resolve(self.train.base_model, self.train.revision, self.near)
 
     @cached_property
+    def embedded(self) -> dict[str, Any]:
+        """The base's embeddings of the training and validation split, once they are known (see probe.py)."""
+        return {}
+
+    @cached_property
     def classes(self) -> list[str]:
         """The labels known in training, in the order of the scores; empty where the task has none."""
         return list(getattr(self.tuned.task, "classes", []))
@@ -99,7 +104,9 @@ class Asked:
             return predict.answers_table({"tuned": probe.as_prediction(decoded)}, ids)
         data = predict.floor_data(self.parts["train"], self.task, self.classes, test=rows)
         parts = {**self.parts, "test": rows}
-        for name, _, _, _, answer in probe.ask(parts, data, self.task, self.seed, self.base, self.tuned, self.console):
+        for name, _, _, _, answer in probe.ask(
+            parts, data, self.task, self.seed, self.base, self.tuned, self.console, self.embedded
+        ):
             if name == "base":
                 return predict.answers_table({"base": answer}, ids)
         raise AssertionError("the probe gave no answers")

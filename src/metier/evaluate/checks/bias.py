@@ -13,14 +13,16 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
+from itertools import islice
+from pathlib import Path
 from random import Random
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from metier.errors import UserError, nearest, need
+from metier.evaluate import slices
 from metier.evaluate.checks import changed, subgroups, swaps, treatment
 from metier.evaluate.checks.alter import with_edits
 from metier.evaluate.checks.base import Asked, Figure, Findings, Told
@@ -36,7 +38,6 @@ from metier.train.tasks import profile
 
 TITLE: Both = ("Bias", "偏见")
 ATTRIBUTES = ("gender", "name", "age", "region", "ethnicity", "nationality")
-OWN_COLUMNS = ("language", "source")  # of the examples themselves
 WITHOUT = "a name cannot be put before a text whose places are asked for"
 
 
@@ -158,33 +159,27 @@ def _split(parts: list[str], edits: list[Edit]) -> list[list[Edit]]:
 
 def _columns(asked: Asked, config: BiasConfig) -> pa.Table:
     """`row`, `column`, `value`: what the columns of the recipe say of each test row; "" where they say nothing."""
-    test = asked.parts["test"]
-    told: dict[str, list[str]] = {name: [value or "" for value in test[name].to_pylist()]
-                                  for name in config.columns if name in OWN_COLUMNS}  # fmt: skip
-    wanted = [name for name in config.columns if name not in OWN_COLUMNS]
-    if wanted:
-        ids = [some[0] if some else "" for some in test["document_ids"].to_pylist()]
-        metadata = _metadata(asked, ids)
-        for name in wanted:
-            # A column whose name has another role is kept as "column:<name>" (collect/table.py).
-            cells = [one.get(name, one.get(f"column:{name}")) for one in metadata]
-            if all(cell is None for cell in cells):
-                known = sorted({key.removeprefix("column:") for one in metadata for key in one})
-                raise UserError(f"no test row has a column '{name}'", "evaluate.bias.columns", nearest(name, known))
-            told[name] = ["" if cell is None else str(cell).strip() for cell in cells]
-    rows = [{"row": place, "column": name, "value": value}
-            for name in config.columns for place, value in enumerate(told[name])]  # fmt: skip
+    documents = asked.documents.path / "documents.parquet" if asked.documents is not None else None
+    rows = []
+    for name in config.columns:
+        values = slices.attribute(name, asked.parts["test"], documents)
+        if not any(values):
+            raise UserError(
+                f"no test row has a column '{name}'", "evaluate.bias.columns", nearest(name, _known(documents))
+            )
+        rows += [{"row": place, "column": name, "value": value} for place, value in enumerate(values)]
     schema = pa.schema([("row", pa.int64()), ("column", pa.string()), ("value", pa.string())])
     return pa.Table.from_pylist(rows, schema=schema)
 
 
-def _metadata(asked: Asked, ids: list[str]) -> list[dict[str, Any]]:
-    """What the readers saw beside each text (metadata of `documents.parquet`); {} for a text without a document."""
-    assert asked.documents is not None
-    path = asked.documents.path / "documents.parquet"
-    found = pq.read_table(path, columns=["id", "metadata"], filters=pc.field("id").isin(sorted(set(ids))))
-    known = dict(zip(found["id"].to_pylist(), found["metadata"].to_pylist(), strict=True))
-    return [json.loads(known.get(one) or "{}") for one in ids]
+def _known(documents: Path | None) -> list[str]:
+    """Names of columns that the recipe may mean: those of the first documents, for an error."""
+    names = {*slices.OWN, *slices.DOCUMENTS}
+    if documents is not None:
+        for batch in islice(pq.ParquetFile(documents).iter_batches(256, columns=["metadata"]), 1):
+            names |= {key.removeprefix("column:") for told in batch.column(0).to_pylist() if told
+                      for key in json.loads(told)}  # fmt: skip
+    return sorted(names)
 
 
 register("check", "bias")(Bias())

@@ -11,7 +11,7 @@ Not covered: regional words of Taiwan and Hong Kong, dialects, spoken language.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from random import Random
 from typing import Any
@@ -25,6 +25,7 @@ WORD = re.compile("[A-Za-z]{4,}")  # shorter words are hardly ever mistyped, and
 FULL = {code: code + 0xFEE0 for code in range(0x21, 0x7F)}  # ASCII -> its full-width form
 HALF = {wide: code for code, wide in FULL.items()} | {0x3000: 0x20}
 TextChange = Callable[[str, Random, float], list[Edit]]
+Slip = Callable[[str, int, Random], Edit | None]  # of a text, at a place of it
 
 
 def is_chinese(text: str) -> bool:
@@ -36,7 +37,7 @@ def typing(text: str, random: Random, share: float) -> list[Edit]:
     """A share of the words mistyped: a neighbour on the keyboard, two letters swapped, one left out or doubled; of
     Chinese characters one that sounds alike."""
     sounds = confusions.han_table("sounds")
-    places = [(found.start(), _mistype) for found in WORD.finditer(text)]
+    places: list[tuple[int, Slip]] = [(found.start(), _mistype) for found in WORD.finditer(text)]
     places += [(found.start(), _other(sounds)) for found in HAN.finditer(text) if found[0] in sounds]
     return _some(text, places, random, share)
 
@@ -45,7 +46,7 @@ def ocr(text: str, random: Random, share: float) -> list[Edit]:
     """A share of the words misread: letters, or characters, that look alike (rn and m, 末 and 未)."""
     looks = confusions.han_table("looks")
     pairs = confusions.pairs_alike()
-    places = [
+    places: list[tuple[int, Slip]] = [
         (found.start(), _misread) for found in WORD.finditer(text) if any(wrong in found[0] for wrong, _ in pairs)
     ]
     places += [(found.start(), _other(looks)) for found in HAN.finditer(text) if found[0] in looks]
@@ -105,7 +106,7 @@ def converter(setting: str) -> Any:
     return need("opencc", "evaluate").OpenCC(setting)
 
 
-def _some(text: str, places: list[Any], random: Random, share: float) -> list[Edit]:
+def _some(text: str, places: Sequence[tuple[int, Slip]], random: Random, share: float) -> list[Edit]:
     """Errors at some places: a share of all words and Han characters of the text, at least one."""
     if not places:
         return []
@@ -115,7 +116,7 @@ def _some(text: str, places: list[Any], random: Random, share: float) -> list[Ed
     return [edit for edit in edits if edit is not None]
 
 
-def _other(table: dict[str, str]) -> Callable[[str, int, Random], Edit]:
+def _other(table: dict[str, str]) -> Slip:
     return lambda text, at, random: Edit(at, at + 1, random.choice(table[text[at]]))
 
 

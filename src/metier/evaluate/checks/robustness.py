@@ -186,7 +186,7 @@ def _figures(losses: Mapping[str, Figure], shares: Mapping[str, Figure]) -> dict
         known = [one for one in found.values() if one.value is not None]
         if known:
             figures[name] = max(known, key=lambda one: one.value or 0.0)
-    return figures | losses | {f"{change}_changed": one for change, one in shares.items()}
+    return figures | dict(losses) | {f"{change}_changed": one for change, one in shares.items()}
 
 
 def _said(worst: list[_Found], metric: Metric, primary: str) -> list[Both]:

@@ -124,19 +124,19 @@ def _groups(column: str, values: Array, shown: Sequence[str], told: Told) -> lis
     over = metric.over(tuned)
     sign = 1.0 if metric.better == "higher" else -1.0
 
-    def gaps(weights: Array) -> dict[str, Array]:
-        return {
-            name: sign * (over(weights * (valued & ~mask)) - over(weights * mask)) for name, mask in members.items()
-        }
+    def inside(mask: Array) -> Weighted:
+        return lambda weights: over(weights * mask)
+
+    def gap_of(mask: Array) -> Weighted:
+        return lambda weights: sign * (over(weights * (valued & ~mask)) - over(weights * mask))
 
     one = np.ones((1, len(values)))
-    points = {name: float(gap[0]) for name, gap in gaps(one).items()}
+    points = {name: float(gap_of(mask)(one)[0]) for name, mask in members.items()}
     bound: dict[tuple[str, str], Weighted] = {}
     for name, mask in members.items():
-        bound["gap", name] = lambda weights, mask=mask: sign * (over(weights * (valued & ~mask)) - over(weights * mask))
-        bound["inside", name] = lambda weights, mask=mask: over(weights * mask)
+        bound["gap", name], bound["inside", name] = gap_of(mask), inside(mask)
     drawn = bootstrap(bound, told.setting.unit, told.setting.resamples, told.setting.seed)
-    p = _permuted(values, members, gaps, points, told)
+    p = _permuted(values, members, points, told)
     found = []
     for name, mask in members.items():
         gap = _gap(name, drawn["gap", name], points[name], mask, metric, told)
@@ -157,9 +157,10 @@ def _figure(name: str, metric: Metric, items: Items, mask: Array, drawn: Array, 
     point = float(metric.over(items)(mask[None].astype(float))[0])
     if not np.isfinite(point):
         return Figure(title, None, n=n)
-    better = "higher" if metric.better == "higher" else "lower"
-    low_high = bootstrap_interval(drawn, point, setting.alpha, metric.low, metric.high) if _enough(mask, told) else None
-    return Figure(title, point, *(low_high or (None, None)), n, better, metric.proportion)  # type: ignore[arg-type]
+    enough = _enough(mask, told)
+    between = bootstrap_interval(drawn, point, setting.alpha, metric.low, metric.high) if enough else None
+    bottom, top = between or (None, None)
+    return Figure(title, point, bottom, top, n, "higher" if metric.better == "higher" else "lower", metric.proportion)
 
 
 def _gap(name: str, drawn: Array, point: float, mask: Array, metric: Metric, told: Told) -> Figure:
@@ -186,7 +187,7 @@ def _point(metric: Metric, items: Items, mask: Array, rest: Array) -> float | No
 
 
 def _permuted(
-    values: Array, members: Mapping[str, Array], gaps: Any, points: Mapping[str, float], told: Told
+    values: Array, members: Mapping[str, Array], points: Mapping[str, float], told: Told
 ) -> dict[str, float | None]:
     """Two-sided p of each gap: how often values that were dealt out anew give as large a gap."""
     unit, n = told.setting.unit, len(values)
