@@ -24,6 +24,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,14 @@ def metier(text: str) -> Found:
     return [(span.start, span.end, span.kind) for span in find(text)]
 
 
+THERE = find_spec("presidio_analyzer") is not None  # a peer that is not installed has a dash in its column
+
+
+def peer(found: int, gold: int) -> str:
+    """The peer's share, for a cell."""
+    return f"{found / gold:.3f}" if THERE else "–"
+
+
 @cache
 def _analyzer(language: str) -> Any:
     from metier.prepare.deidentify.presidio import analyzer
@@ -113,7 +122,9 @@ def _analyzer(language: str) -> Any:
 
 
 def presidio(text: str, language: str = "en") -> Found:
-    """Presidio's default recognisers; of findings over each other the surest, then the longest."""
+    """Presidio's default recognisers; of findings over each other the surest, then the longest. [] without Presidio."""
+    if not THERE:
+        return []
     results = _analyzer(language).analyze(text=text, language=language)
     kept: Found = []
     for item in sorted(results, key=lambda item: (-item.score, item.start - item.end)):
@@ -174,10 +185,10 @@ def print_english(show: int) -> None:
             a, b = ours[key], theirs[key]
             label = "**all pattern classes**" if key == "*" else key if key in PATTERN else f"{key} (no pattern class)"
             print(
-                f"| {label} | {a.gold} | {a.found / a.gold:.3f} | {a.exact / a.gold:.3f} | {b.found / a.gold:.3f} "
-                f"| {b.exact / a.gold:.3f} |"
+                f"| {label} | {a.gold} | {a.found / a.gold:.3f} | {a.exact / a.gold:.3f} | {peer(b.found, a.gold)} "
+                f"| {peer(b.exact, a.gold)} |"
             )
-        for who, score in (("Metier", ours["*"]), ("Presidio", theirs["*"])):
+        for who, score in (("Metier", ours["*"]), *([("Presidio", theirs["*"])] if THERE else [])):
             print(
                 f"\n{who}: precision over the pattern classes {score.right / max(1, score.predicted):.3f} "
                 f"({score.right} of {score.predicted})."
@@ -236,7 +247,7 @@ def print_contextual() -> None:
     )
     print("| class | values | recall | Presidio |\n| --- | ---: | ---: | ---: |")
     for tag, (gold, found) in sorted(ours.items(), key=lambda row: -row[1][0]):
-        print(f"| {tag} | {gold} | {found / gold:.3f} | {theirs[tag][1] / gold:.3f} |")
+        print(f"| {tag} | {gold} | {found / gold:.3f} | {peer(theirs[tag][1], gold)} |")
 
 
 CHECKED = ("national_id", "company_id", "card")  # kinds of the Chinese set that have a check digit
@@ -289,7 +300,7 @@ def print_chinese(count: int, show: int) -> None:
         precision = f"{a.right / a.predicted:.3f}" if a.predicted else "-"
         print(
             f"| {'**all**' if key == '*' else key} | {a.gold} | {a.found / a.gold:.3f} | {precision} "
-            f"| {b.found / a.gold:.3f} |"
+            f"| {peer(b.found, a.gold)} |"
         )
     glued = [text for document in made for text in document.glued]
     missed = [text for text, value in glued if value not in [text[a:b] for a, b, _ in metier(text)]]
@@ -298,7 +309,7 @@ def print_chinese(count: int, show: int) -> None:
           f"Glued to words: {len(glued) - len(missed)} of {len(glued)} found, {len(missed)} missed.")  # fmt: skip
     print("\n| trap | standing | touched by Metier | by Presidio |\n| --- | ---: | ---: | ---: |")
     for key in sorted(key for key in ours if key.startswith("trap: ")):
-        print(f"| {key[6:]} | {ours[key].gold} | {ours[key].found} | {theirs[key].found} |")
+        print(f"| {key[6:]} | {ours[key].gold} | {ours[key].found} | {theirs[key].found if THERE else '–'} |")
     for key in ours if show else []:
         print(key, *map(repr, [*ours[key].missed[:show], "wrong:", *ours[key].wrong[:show]]), sep="\n   ")
 
@@ -356,7 +367,8 @@ def speed() -> None:
             * 1e6
             / sum(len(text.encode()) for text in part)
         )
-        print(f"| {name} | {size:.2f} | {size / ours:.2f} | {size / theirs:.3f} | {theirs / ours:.0f} |")
+        beside = f"{size / theirs:.3f} | {theirs / ours:.0f}" if THERE else "– | –"
+        print(f"| {name} | {size:.2f} | {size / ours:.2f} | {beside} |")
 
 
 def _prose(path: Path) -> list[str]:

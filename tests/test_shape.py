@@ -6,6 +6,7 @@ Limits are checked where they can be counted; what they are for cannot be. A fil
 from __future__ import annotations
 
 import ast
+import functools
 import tokenize
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,7 @@ UPPER = (
     "runs",
     "drafting",
     "finding",
+    "printing",
     "prediction",
     "inspection",
 )  # what stages may not know
@@ -34,6 +36,7 @@ STAGES = ("collect", "prepare", "train", "evaluate")
 LOWEST = ("errors", "config", "tables", "registry", "console", "artifact")
 
 
+@functools.cache
 def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
@@ -44,6 +47,7 @@ def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
             yield node
 
 
+@functools.cache
 def imports(path: Path, top_only: bool = False) -> set[str]:
     """Full names of what a file imports; with `top_only` only what importing the file itself imports."""
     module = tree(path)

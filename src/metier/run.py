@@ -13,7 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ PARENTS: dict[str, tuple[str, ...]] = {
     "prepare": ("collect",),
     "train": ("prepare",),
     "predictions": ("prepare", "train"),
-    "checks": ("prepare", "train"),
+    "checks": ("collect", "prepare", "train", "predictions"),
     "evaluate": ("prepare", "predictions", "checks"),
     "report": ("collect", "prepare", "train", "evaluate"),
 }
@@ -103,6 +103,7 @@ def check(recipe: Recipe) -> None:
     """What can be known to be wrong before anything is read: names behind doors, criteria, contradictions."""
     from metier.evaluate.criteria import check_config
     from metier.registry import names
+    from metier.report.dossier import check_provided
 
     if not recipe.collect.sources:
         raise UserError("the recipe names no documents", "collect.sources", "add at least one file, folder or glob")
@@ -119,6 +120,7 @@ def check(recipe: Recipe) -> None:
     if recipe.task.multi_label and recipe.task.name != "classify":
         raise UserError("only classify can be multi-label", "task.multi_label", "remove it")
     check_config(recipe.evaluate, recipe.task)
+    check_provided(recipe.report.provided)
 
 
 def _check_labels(recipe: Recipe, context: Context) -> None:
@@ -172,7 +174,7 @@ def identity(stage: str, recipe: Recipe, context: Context) -> dict[str, Any]:
                 content["config"]["train"].pop(name)
             content["config"]["base"] = {"model": base.model, "sha256": base.sha256}
         if stage == "predictions":  # only what changes an answer, so that a new criterion asks no model again
-            keep = ("floors", "base", "corpus", "validation_items")
+            keep: tuple[str, ...] = ("floors", "base", "corpus", "validation_items")
             content["config"]["evaluate"] = {k: v for k, v in content["config"]["evaluate"].items() if k in keep}
         if stage == "checks":
             keep = ("checks", *recipe.evaluate.checks)
@@ -320,8 +322,8 @@ def _work(stage: str, recipe: Recipe, context: Context) -> Callable[[Path], dict
         from metier.evaluate.checks.run import ask_all
 
         asked = Asked(recipe.evaluate, recipe.task, recipe.train, recipe.seed, done["prepare"], done["train"], console,
-                      context.base)  # fmt: skip
-        return lambda out: ask_all(asked, out)
+                      context.base, done["predictions"], documents=done["collect"])  # fmt: skip
+        return lambda out: ask_all(replace(asked, folder=out), out)
     if stage == "evaluate":
         from metier.evaluate.stage import evaluate
 

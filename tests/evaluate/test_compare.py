@@ -156,3 +156,12 @@ def test_power_at_the_detectable_effect() -> None:
     random = np.random.default_rng(0)
     counts = random.multinomial(n, [(discordance + effect) / 2, (discordance - effect) / 2, 1 - discordance], size=400)
     assert 0.75 <= np.mean([mcnemar(int(b), int(c)) < ALPHA for b, c, _ in counts]) <= 0.86
+
+
+def test_a_difference_that_all_groups_share_is_not_told_as_none() -> None:
+    """Every answer is lost in every group: the bootstrap has no spread, and the interval must lie around -1."""
+    gold = np.arange(40) % 2
+    first, second = (Items("classify", gold, answers, None, ("a", "b")) for answers in (1 - gold, gold))
+    made = setting([f"g{i % 12}" for i in range(40)])
+    row = compare(pair("accuracy", first, second, made), "base", made)
+    assert row["difference"] == -1 and row["low"] == -1 and -1 < row["high"] < -0.5

@@ -16,6 +16,7 @@ from metier.cli import (
     deidentify,
     inspect,
     new,
+    pdf,
     power,
     predict,
     replay,
@@ -39,7 +40,7 @@ app = typer.Typer(
 )
 ADDERS = (
     run.add, new.add, inspect.add, show.add, why.add, schema.add, stages.add, deidentify.add, predict.add, runs.add,
-    bases.add, verdict.add, replay.add, power.add,
+    bases.add, pdf.add, verdict.add, replay.add, power.add,
 )  # fmt: skip
 for add in ADDERS:
     add(app)

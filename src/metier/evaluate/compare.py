@@ -169,8 +169,10 @@ def difference_interval(pair: Pair, setting: Setting) -> Interval | None:
         return None
     point = pair.tuned_value - pair.other_value
     if no_spread(pair.differences[np.isfinite(pair.differences)]):
-        # The bootstrap would say [0, 0]. For rates, no difference in so many units still leaves room for a small one.
-        return bonett_price(0, 0, unit.count, normal_quantile(setting.alpha)) if span <= 2 else (point, point)
+        # The bootstrap would say [0, 0]. For rates, the same difference in all of so many units (mostly: none) still
+        # leaves room for another one.
+        room = bonett_price(0, 0, unit.count, normal_quantile(setting.alpha)) if span <= 2 else None
+        return (max(-span, point + room[0]), min(span, point + room[1])) if room else (point, point)
     return bootstrap_interval(pair.differences, point, setting.alpha, -span, span, count=unit.count)
 
 

@@ -7,6 +7,8 @@ from typing import Literal
 from pydantic import Field
 
 from metier.config import Section
+from metier.evaluate.config_behaviour import BiasConfig, RobustnessConfig
+from metier.evaluate.config_writing import FluencyConfig, JudgeConfig, RelevanceConfig
 
 
 class EvaluateConfig(Section):
@@ -25,6 +27,11 @@ class EvaluateConfig(Section):
     checks: tuple[str, ...] = ()
     """What the models are asked beyond the test set (names behind the door `check`). Each stores what was said and
     gives figures."""
+    judge: JudgeConfig = JudgeConfig()
+    relevance: RelevanceConfig = RelevanceConfig()
+    fluency: FluencyConfig = FluencyConfig()
+    robustness: RobustnessConfig = RobustnessConfig()
+    bias: BiasConfig = BiasConfig()
     accept: tuple[str, ...] = ()
     """Acceptance criteria, written before the run: `accuracy >= 0.9`, `accuracy > tfidf + 0.01`,
     `recall[fraud] >= 0.8`, `macro_f1 >= base - 0.02`, `mae <= 0.2`, of a part of the test set

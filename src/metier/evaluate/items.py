@@ -117,6 +117,15 @@ def stack(first: Items, second: Items) -> Items:
     )  # fmt: skip
 
 
+def take(items: Items, rows: Array) -> Items:
+    """The answers to some of the items, by index; an item may be taken more than once."""
+    p = items.probabilities
+    return replace(
+        items, gold=items.gold[rows], predicted=items.predicted[rows], probabilities=None if p is None else p[rows],
+        more={name: column[rows] for name, column in items.more.items()},
+    )  # fmt: skip
+
+
 def objects(answers: Sequence[Any]) -> Array:
     """(n,) of Python objects, never a table of their parts."""
     column = np.empty(len(answers), dtype=object)

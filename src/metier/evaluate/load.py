@@ -81,12 +81,22 @@ def items(
     """
     if kind in WRITTEN:
         wanted = ["id", *written.STORED]
-        answers = pq.read_table(path / file, columns=wanted, filters=[("model", "=", model)])
-        return written.items(rows, _align(answers, rows, model, path), kind, model)
-    column = COLUMNS[kind]
-    wanted = ["id", column] if kind in (SCORE, SPANS, ANSWERS, RANKING) else ["id", column, "scores"]
+    else:
+        wanted = ["id", COLUMNS[kind], *(() if kind in (SCORE, SPANS, ANSWERS, RANKING) else ("scores",))]
     answers = pq.read_table(path / file, columns=wanted, filters=[("model", "=", model)])
     answers = _align(answers, rows, model, path)
+    if kind == RANKING:
+        return _ranking(path, rows, answers)
+    return of_answers(answers, rows, kind, known, model, path)
+
+
+def of_answers(
+    answers: pa.Table, rows: pa.Table, kind: str, known: Sequence[str], model: str, path: Path | str
+) -> Items:
+    """As `items`, of answers that are already in the order of the rows; not for rankings. path: for messages."""
+    if kind in WRITTEN:
+        return written.items(rows, answers, kind, model)
+    column = COLUMNS[kind]
     if kind == SCORE:
         gold, predicted = (np.asarray(table.column("value").to_numpy(), dtype=np.float64) for table in (rows, answers))
         if not np.isfinite(predicted).all():
@@ -101,8 +111,6 @@ def items(
         return _spans(rows.column("spans").to_pylist(), answers.column("spans").to_pylist(), known)
     if kind == ANSWERS:
         return _answers(rows, answers.column("spans").to_pylist())
-    if kind == RANKING:
-        return _ranking(path, rows, answers)
     every = (*known, *_unknown(rows.column(column), known))
     every = (*every, *_unknown(answers.column(column), every))
     probabilities = _scores(answers.column("scores"), len(rows), len(known))

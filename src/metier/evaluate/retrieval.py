@@ -54,14 +54,14 @@ def rank_all(
 
     start = time.monotonic()
     tuned = model.load(trained.path / "model", train_config.device)
-    ranked, lost = _ranked(tuned, queries, texts, console)
+    ranked, lost = ranked_by(tuned, queries, texts, console)
     about = trained.summary["base"]["model"]
     keep("tuned", "tuned model", "tuned", start,
          FloorPrediction(ranked=ranked, how=f"{about}, {trained.summary['method']}"))  # fmt: skip
     if config.base:
         start = time.monotonic()
         base = bases.resolve(train_config.base_model, train_config.revision, near)
-        ranked, _ = _ranked(model.untouched(tuned, base), queries, texts, console)
+        ranked, _ = ranked_by(model.untouched(tuned, base), queries, texts, console)
         how = f"{base.model} as it is; passages by the cosine of their vectors"
         keep("base", "untouched base", "base", start, FloorPrediction(ranked=ranked, how=how))
     data = FloorData(strings(parts["train"]["text"]), pairs=strings(parts["train"]["pair"]), asked_pairs=queries,
@@ -86,7 +86,7 @@ def corpus(parts: dict[str, pa.Table], everything: bool) -> pa.Table:
     return pa.Table.from_pylist(list(found.values()), schema=CORPUS)
 
 
-def _ranked(
+def ranked_by(
     asked: Any, queries: list[str], passages: list[str], console: Console
 ) -> tuple[list[list[int]], dict[str, int]]:
     """Places of passages for each query, best first, and what of the texts was not read."""

@@ -17,6 +17,16 @@ from typing import Any
 NUMERALS = frozenset("〇零一二三四五六七八九十百千万亿两半壹贰叁肆伍陆柒捌玖拾佰仟")
 
 
+def pairs_alike() -> tuple[tuple[str, str], ...]:
+    """Sequences of Latin letters that optical recognition takes for each other, either way."""
+    return _ocr()
+
+
+def neighbours(letter: str) -> str:
+    """The letters around a lower-case one on the keyboard, without itself; "" for other characters."""
+    return _beside(letter).replace(letter, "")
+
+
 def look_alikes(word: str) -> Iterator[str]:
     """The word with each sequence of letters replaced by one that it is taken for, once at a time."""
     for wrong, right in _ocr():
@@ -103,8 +113,14 @@ def _beside(letter: str) -> str:
 
 @cache
 def _han() -> dict[str, str]:
+    return han_table("looks", "sounds")
+
+
+@cache
+def han_table(*kinds: str) -> dict[str, str]:
+    """Han character -> those that it is taken for; kinds: `looks` (recognition), `sounds` (typing). No numerals."""
     found: dict[str, set[str]] = {}
-    for group in f"{_tables()['looks']} {_tables()['sounds']}".split():
+    for group in " ".join(_tables()[kind] for kind in kinds).split():
         for char in group:
             found.setdefault(char, set()).update(set(group) - {char} - NUMERALS)
     return {char: "".join(sorted(others)) for char, others in found.items() if others and char not in NUMERALS}

@@ -20,12 +20,14 @@ import pyarrow.compute as pc
 
 from metier.artifact import Artifact
 from metier.console import Console
+from metier.errors import UserError, nearest
 from metier.evaluate.compare import Setting
 from metier.evaluate.config import EvaluateConfig
-from metier.evaluate.items import Items
+from metier.evaluate.items import RANKING, Items
 from metier.evaluate.wording import Both
 from metier.tables import read
 from metier.train.config import TaskConfig, TrainConfig
+from metier.train.tasks import profile
 
 Model = Literal["tuned", "base"]
 
@@ -42,6 +44,9 @@ class Asked:
     trained: Artifact
     console: Console
     near: Path | None = None  # a base named by a relative path starts here
+    predictions: Artifact | None = None  # what every model answered to the test set
+    folder: Path | None = None  # of the unfinished artifact: what a check keeps here is there again after a crash
+    documents: Artifact | None = None  # what was read, with every column that the examples do not keep
 
     @cached_property
     def parts(self) -> dict[str, pa.Table]:
@@ -68,6 +73,16 @@ class Asked:
         """The labels known in training, in the order of the scores; empty where the task has none."""
         return list(getattr(self.tuned.task, "classes", []))
 
+    def stored(self, model: str) -> pa.Table:
+        """Rows of `predict.PREDICTIONS` that a model gave to `parts["test"]`, in its order; UserError without any."""
+        assert self.predictions is not None
+        table = read(self.predictions.path / "predictions.parquet")
+        known = pc.unique(table["model"]).to_pylist()
+        if model not in known:
+            raise UserError(f"no model '{model}' answered the test set", "evaluate", nearest(model, known))
+        mine = table.filter(pc.equal(table["model"], model))
+        return mine.take(pc.index_in(self.parts["test"]["id"].combine_chunks(), value_set=mine["id"].combine_chunks()))
+
     def answer(self, model: Model, rows: pa.Table) -> pa.Table:
         """Rows of `predict.PREDICTIONS`: what a model answers to rows like those of `parts["test"]`, in their order.
 
@@ -77,6 +92,8 @@ class Asked:
         from metier.evaluate import predict, probe
 
         ids = predict.strings(rows["id"])
+        if profile(self.task).kind == RANKING:
+            return self._rank(model, rows, ids)
         if model == "tuned":
             decoded, _ = self.tuned.predict(rows, self.console)
             return predict.answers_table({"tuned": probe.as_prediction(decoded)}, ids)
@@ -86,6 +103,17 @@ class Asked:
             if name == "base":
                 return predict.answers_table({"base": answer}, ids)
         raise AssertionError("the probe gave no answers")
+
+    def _rank(self, model: Model, rows: pa.Table, ids: list[str]) -> pa.Table:
+        """Passages of the corpus that the test queries were asked of, for the queries of these rows."""
+        from metier.evaluate import predict, retrieval
+        from metier.evaluate.floors.base import FloorPrediction
+        from metier.train.model import untouched
+
+        passages = predict.strings(retrieval.corpus(self.parts, self.config.corpus == "all")["text"])
+        asked = self.tuned if model == "tuned" else untouched(self.tuned, self.base)
+        ranked, _ = retrieval.ranked_by(asked, predict.strings(rows["pair"]), passages, self.console)
+        return predict.answers_table({model: FloorPrediction(ranked=ranked)}, ids)
 
 
 @dataclass(frozen=True)

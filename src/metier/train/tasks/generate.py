@@ -32,6 +32,8 @@ class Generate(Writing):
             examples[name].to_pylist() if name in there else [None] * n for name in ("text", "pair", "answer")
         )
         head = self.system()
-        instruction = self.config.instruction
+        # A row may bring the instruction in other words: a check of the model asks so.
+        instructions = examples["instruction"].to_pylist() if "instruction" in there else [self.config.instruction] * n
         return [Turn(head, instruction, text or "", question or "", answer)
-                for text, question, answer in zip(texts, questions, answers, strict=True)]  # fmt: skip
+                for instruction, text, question, answer in zip(instructions, texts, questions, answers, strict=True)
+                ]  # fmt: skip

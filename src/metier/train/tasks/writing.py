@@ -6,6 +6,7 @@ the right answer) and written anew. Both see the same prompt: the base's chat te
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -37,7 +38,7 @@ class Writing(Language):
 
     def answer(self, model: Any, examples: pa.Table, console: Any) -> tuple[Decoded, Grouped]:
         """Answers to all rows; where the right ones are known, also the bits that the model needs for them."""
-        from metier.train.answering import nats, write
+        from metier.train.answering import write
 
         encoder, tokenizer = model.encoder, model.encoder.tokenizer
         known = self.turns(examples, every=False)
@@ -50,11 +51,25 @@ class Writing(Language):
         golden = [turn.answer for turn in known if turn.answer is not None]
         if len(golden) < len(known) or not golden:
             return told, self._group(encoder, asked)
-        measured = [answered(encoder, one, answer) for one, answer in zip(asked, golden, strict=True)]
-        encoded = self._group(encoder, measured)
+        bits, sizes, encoded = self._measure(model, asked, golden, console)
+        return replace(told, bits=bits, bytes=sizes), encoded
+
+    def measure(self, model: Any, examples: pa.Table, answers: Sequence[str], console: Any) -> tuple[Any, Any]:
+        """(bits, bytes), each (n,) of float64: what a model needs for given answers to the rows; nothing is written."""
+        asked = self._fit(model.encoder, [replace(turn, answer=None) for turn in self.turns(examples, every=False)],
+                          console)  # fmt: skip
+        bits, sizes, _ = self._measure(model, asked, answers, console)
+        return np.array(bits), np.array(sizes, dtype=np.float64)
+
+    def _measure(
+        self, model: Any, asked: list[Fitted], answers: Sequence[str], console: Any
+    ) -> tuple[list[float], list[int], Grouped]:
+        from metier.train.answering import nats
+
+        measured = [answered(model.encoder, one, answer) for one, answer in zip(asked, answers, strict=True)]
+        encoded = self._group(model.encoder, measured)
         bits = nats(model, encoded, console) / np.log(2)
-        sizes = [bytes_of(tokenizer, one) for one in measured]
-        return replace(told, bits=bits.tolist(), bytes=sizes), encoded
+        return bits.tolist(), [bytes_of(model.encoder.tokenizer, one) for one in measured], encoded
 
     def _fit(self, encoder: Any, turns: list[Turn], console: Any, reserve: int = 0) -> list[Fitted]:
         with (console or Console(quiet=True)).progress("tokenising", len(turns), "texts") as meter:
