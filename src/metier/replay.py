@@ -110,9 +110,12 @@ def _make(
 
 def _artifacts(folder: Path, stages: Mapping[str, Any]) -> dict[str, Artifact]:
     """Every artifact of the run: behind its link, as a copy, or in the store."""
+    from metier.run import ORDER
+
     store = Store(Path(os.environ.get("METIER_STORE") or ".metier/store"))
     found: dict[str, Artifact] = {}
-    for stage, told in stages.items():
+    for stage in [name for name in ORDER if name in stages]:  # in the order in which the run had them
+        told = stages[stage]
         artifact = _one(folder / "artifacts", stage, told["fingerprint"], store)
         if artifact is None:
             raise UserError(f"what the stage '{stage}' wrote is not there", str(folder / "artifacts" / stage),
