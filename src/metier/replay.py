@@ -24,7 +24,6 @@ from metier.recipe import Recipe
 
 NEEDED = ("collect", "prepare", "train", "predictions", "evaluate", "report")
 JUDGED = ("results.json", "cases.parquet")  # what the evaluation writes
-SHOWN = ("report.html", "results.json", "README.md")  # what the report writes
 LIBRARIES = ("metier", "numpy", "scipy", "scikit-learn", "pyarrow")  # that can change a figure or a file
 MOST = 20  # differences that are listed
 
@@ -68,16 +67,17 @@ def replay(folder: Path, console: Console, output: Path | None = None) -> Replay
 
     output: where the new files are kept; without it they are made in a temporary folder and thrown away.
     """
-    done = _artifacts(folder)
+    run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    done, weights = _artifacts(folder, run["stages"]), run.get("model_files", {})
     recipe = _recipe(folder, done["report"])
     with tempfile.TemporaryDirectory(prefix="metier-replay-") as temporary:
         out = output or Path(temporary)
-        _make(recipe, done, out, console)
+        _make(recipe, done, weights, out, console)
         versions = _versions(done)
         differences, files = [], {}
         for name, was, now in [
             *((f"evaluate/{name}", done["evaluate"].path / name, out / "evaluate" / name) for name in JUDGED),
-            *((name, folder / name, out / name) for name in SHOWN),
+            *((name, folder / name, out / name) for name in done["report"].summary["files"]),
         ]:
             old, new = was.read_bytes() if was.is_file() else b"", now.read_bytes()
             files[name] = len(old), len(new)
@@ -86,7 +86,10 @@ def replay(folder: Path, console: Console, output: Path | None = None) -> Replay
     return Replay(not differences, tuple(versions), tuple(differences), files)
 
 
-def _make(recipe: Recipe, done: Mapping[str, Artifact], out: Path, console: Console) -> None:
+def _make(
+    recipe: Recipe, done: Mapping[str, Artifact], weights: Mapping[str, str], out: Path, console: Console
+) -> None:
+    """Judge and report into `out`. weights: name and hash of the model's files, which need not be there."""
     from metier.evaluate.stage import evaluate
     from metier.report.stage import report
     from metier.run import Context
@@ -101,15 +104,18 @@ def _make(recipe: Recipe, done: Mapping[str, Artifact], out: Path, console: Cons
     again = {name: artifact for name, artifact in done.items() if name != "report"}
     again["evaluate"] = replace(done["evaluate"], path=judged)
     context = Context(Path(), Store(out / "none"), out, console, done=again)
-    report(recipe.report, facts(recipe, context, done["report"].identity["earlier_criteria"]), out, console)
+    told = facts(recipe, context, done["report"].identity["earlier_criteria"])
+    report(recipe.report, {**told, "model_files": dict(weights)}, out, console)
 
 
-def _artifacts(folder: Path) -> dict[str, Artifact]:
+def _artifacts(folder: Path, stages: Mapping[str, Any]) -> dict[str, Artifact]:
     """Every artifact of the run: behind its link, as a copy, or in the store."""
-    stages = json.loads((folder / "run.json").read_text(encoding="utf-8"))["stages"]
+    from metier.run import ORDER
+
     store = Store(Path(os.environ.get("METIER_STORE") or ".metier/store"))
     found: dict[str, Artifact] = {}
-    for stage, told in stages.items():
+    for stage in [name for name in ORDER if name in stages]:  # in the order in which the run had them
+        told = stages[stage]
         artifact = _one(folder / "artifacts", stage, told["fingerprint"], store)
         if artifact is None:
             raise UserError(f"what the stage '{stage}' wrote is not there", str(folder / "artifacts" / stage),

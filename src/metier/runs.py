@@ -6,6 +6,7 @@ On systems without symbolic links a small text file names the artifact's folder 
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -68,6 +69,7 @@ def _lineage(context: Context, rejected: list[dict[str, Any]]) -> list[dict[str,
     return trace(files, documents.to_pylist(), both, rejected)
 
 
+@functools.cache
 def _weights(folder: Path) -> dict[str, str]:
     """SHA-256 of every file of weights of the tuned model, by name."""
     return {path.name: hash_file(path) for path in sorted(folder.glob("*.safetensors"))}
@@ -101,7 +103,8 @@ def write_view(recipe: Recipe, context: Context) -> Path:
     (fresh / "recipe.yaml").write_text(dump(_moved(recipe, context.base, final)), encoding="utf-8")
     write_json(
         {"command": context.command, "stages": {stage: {"fingerprint": a.fingerprint, "seconds": a.seconds,
-         "created": a.created, "reused": stage not in context.fresh} for stage, a in context.done.items()}},
+         "created": a.created, "reused": stage not in context.fresh} for stage, a in context.done.items()},
+         "model_files": _weights(context.done["train"].path / "model")},
         fresh / "run.json",
     )  # fmt: skip
     for stage, artifact in context.done.items():

@@ -133,7 +133,7 @@ def _interval_of(area: Any, point: float, setting: Setting) -> Interval | None:
     few = setting.unit.count > LOTS
     drawn = bootstrap({0: area}, setting.unit, SOME if few else setting.resamples, setting.seed)[0]
     if not few:
-        return bootstrap_interval(drawn, point, setting.alpha, 0.0, 1.0)
+        return bootstrap_interval(drawn, point, setting.alpha, 0.0, 1.0, count=setting.unit.count)
     half = normal_quantile(setting.alpha) * float(drawn.std())
     return max(0.0, point - half), min(1.0, point + half)
 

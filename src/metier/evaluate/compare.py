@@ -111,8 +111,8 @@ def mcnemar(only_first: int, only_second: int) -> float:
     total, fewer = only_first + only_second, min(only_first, only_second)
     if total == 0 or only_first == only_second:
         return 1.0
-    stats = need("scipy.stats", "evaluate")
-    return float(2 * stats.binom.cdf(fewer, total, 0.5) - stats.binom.pmf(fewer, total, 0.5))
+    below = need("scipy.special", "evaluate").bdtr  # P(at most so many), without the second that scipy.stats takes
+    return float(below(fewer, total, 0.5) + (below(fewer - 1, total, 0.5) if fewer else 0.0))
 
 
 def sign_flip(sums: Array, resamples: int, seed: int) -> float:
@@ -173,7 +173,7 @@ def difference_interval(pair: Pair, setting: Setting) -> Interval | None:
         # leaves room for another one.
         room = bonett_price(0, 0, unit.count, normal_quantile(setting.alpha)) if span <= 2 else None
         return (max(-span, point + room[0]), min(span, point + room[1])) if room else (point, point)
-    return bootstrap_interval(pair.differences, point, setting.alpha, -span, span)
+    return bootstrap_interval(pair.differences, point, setting.alpha, -span, span, count=unit.count)
 
 
 def bonett_price(only_first: int, only_second: int, n: int, quantile: float) -> Interval | None:
@@ -189,8 +189,10 @@ def bonett_price(only_first: int, only_second: int, n: int, quantile: float) -> 
 def detectable(pair: Pair, setting: Setting, discordant: int | None) -> float | None:
     """Smallest true difference that this test split shows with the wanted power (one comparison, before Holm).
 
-    Right/wrong without groups: from n and the observed discordance; otherwise (z_alpha/2 + z_power) times the standard
-    error of the difference. None where there are too few items or no difference has been seen at all.
+    Right/wrong without groups: from n and the observed discordance. Otherwise from the standard error s of the
+    difference: the d that solves d = z_alpha/2 sqrt(s^2 + d^2 / n) + z_power s, since the tests look at deviations from
+    0, which the difference itself widens (as in Connor 1987). None where there are too few items or no difference has
+    been seen at all.
     """
     n, unit = len(pair.tuned), setting.unit
     if n < MIN_ITEMS or (unit.clustered and unit.count < MIN_GROUPS):
@@ -200,12 +202,14 @@ def detectable(pair: Pair, setting: Setting, discordant: int | None) -> float | 
     known = pair.differences[np.isfinite(pair.differences)]
     if no_spread(known):
         return None
-    power = -normal_quantile(2 * setting.power)
+    z_power, z_alpha = -normal_quantile(2 * setting.power), normal_quantile(setting.alpha)
     if unit.clustered:
-        power += float(student_quantile(setting.alpha, unit.count - 1))
-    else:
-        power += normal_quantile(setting.alpha)
-    effect = power * float(known.std())
+        z_alpha = float(student_quantile(setting.alpha, unit.count - 1))
+    share = z_alpha**2 / unit.count
+    if share >= 1:
+        return None
+    effect = (z_power + math.sqrt(z_power**2 - (1 - share) * (z_power**2 - z_alpha**2))) / (1 - share)
+    effect *= float(known.std())
     return finite(effect) if effect <= pair.metric.high - pair.metric.low else None
 
 

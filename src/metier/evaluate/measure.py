@@ -70,7 +70,7 @@ def figure_of(metric: Metric, measured: Measured, name: str, setting: Setting) -
         return figure(point, None, None, n)
     resampled = measured.resampled[name, metric.name]
     bias = metric.bias(one) if metric.bias else 0.0
-    limits = bootstrap_interval(resampled, point, setting.alpha, metric.low, metric.high, bias)
+    limits = bootstrap_interval(resampled, point, setting.alpha, metric.low, metric.high, bias, unit.count)
     if limits is None and no_spread(resampled) and point == metric.high:
         # Nothing is wrong, so every resample is perfect too: as far below perfect as a proportion might be.
         below = 1 - float(wilson(1.0, unit.count, normal_quantile(setting.alpha))[0])
