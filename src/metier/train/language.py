@@ -170,14 +170,14 @@ def load(base: Base, dropout: float | None, seed: int, quantization: Any = None)
     set_dropout(config, dropout)
     pad = load_tokenizer(base).pad_token_id
     if config.is_encoder_decoder:
-        from metier.train.seq2seq import Seq2SeqNetwork as Kind
+        from metier.train.seq2seq import Seq2SeqNetwork
 
-        loader, kind = transformers.AutoModelForSeq2SeqLM, "encoder-decoder"
+        model, _ = weights(transformers.AutoModelForSeq2SeqLM, base, "encoder-decoder", config, seed, quantization)
+        network: LanguageNetwork = Seq2SeqNetwork(model, pad)
     else:
         still_attention(config)
-        Kind, loader, kind = LanguageNetwork, transformers.AutoModelForCausalLM, "causal model"
-    model, _ = weights(loader, base, kind, config, seed, quantization)
-    network = Kind(model, pad)
+        model, _ = weights(transformers.AutoModelForCausalLM, base, "causal model", config, seed, quantization)
+        network = LanguageNetwork(model, pad)
     network.quantization = quantization
     network.find_way()
     return network

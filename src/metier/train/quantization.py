@@ -64,7 +64,7 @@ def widen(model: Any) -> Any:
 
     for name in quantized(model):
         layer = model.get_submodule(name)
-        plain = nn.Linear(layer.in_features, layer.out_features, layer.bias is not None, device="meta")
+        plain: Any = nn.Linear(layer.in_features, layer.out_features, layer.bias is not None, device="meta")
         plain.weight = nn.Parameter(dequantize_4bit(layer.weight.data, layer.weight.quant_state).float())
         plain.bias = layer.bias
         if getattr(layer, "source_cls", nn.Linear) is not nn.Linear:  # GPT-2's own layer holds its matrix transposed

@@ -63,8 +63,8 @@ class Lora:
             adapter.base_model_name_or_path = ""
         # PEFT would otherwise ask the Hub whether the vocabulary has grown; it never does here.
         model.save_pretrained(folder, save_embedding_layers=False)
-        if module.pooling == "language" and module.plain().can_generate():
-            module.plain().generation_config.save_pretrained(folder)  # where an answer stops
+        if module.pooling == "language" and (settings := getattr(model.get_base_model(), "generation_config", None)):
+            settings.save_pretrained(folder)  # where an answer stops
         save_head(module, folder)
 
     @staticmethod
