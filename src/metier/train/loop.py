@@ -82,7 +82,7 @@ class Job:
     @property
     def total(self) -> int:
         """Optimizer steps in all, unless training stops early."""
-        return max(1, math.ceil(self.per_epoch * self.rates.epochs))
+        return self.config.max_steps or max(1, math.ceil(self.per_epoch * self.rates.epochs))
 
 
 @dataclass
@@ -112,7 +112,7 @@ def fit(job: Job, folder: Path, console: Console) -> dict[str, Any]:
     accelerator = make_accelerator(config)
     checkpoint.seed_all(job.seed)
     optimizer = make_optimizer(module, config, job.rates)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _linear(job.total, config.warmup))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _rates(job.total, config.warmup, config.decay))
     model, optimizer = accelerator.prepare(module, optimizer)
     progress, best = _resume(folder, module, optimizer, schedule, console)
     clock = saved = time.monotonic()
@@ -124,7 +124,7 @@ def fit(job: Job, folder: Path, console: Console) -> dict[str, Any]:
             plan = plan_epoch(train.lengths, per_batch, job.seed, progress.epoch, job.joint)
             mean_weight = sum(train.weights) / len(plan.batches)
             for batch in plan.batches[progress.position :]:
-                if progress.step >= job.total:
+                if progress.step >= job.total or progress.stopped:
                     break
                 backward = joint.backward if job.joint else _backward
                 progress.loss_sum += backward(job, model, accelerator, batch, mean_weight)
@@ -140,6 +140,8 @@ def fit(job: Job, folder: Path, console: Console) -> dict[str, Any]:
                 progress.position, progress.step = progress.position + 1, progress.step + 1
                 progress.tokens += sum(train.lengths[i] for i in batch)
                 meter.advance(1, _note(progress))
+                if config.validate_steps and progress.step % config.validate_steps == 0:
+                    best = _validate(job, model, progress, best, float(schedule.get_last_lr()[0]))
                 if time.monotonic() - saved >= config.checkpoint_seconds and accelerator.is_main_process:
                     clock = _tick(progress, clock)
                     _save(folder, module, optimizer, schedule, progress, best)
@@ -266,7 +268,17 @@ def _parts(batch: Sequence[int], lengths: Sequence[int], limit: int, accelerator
 def _end_of_epoch(
     job: Job, model: nn.Module, progress: Progress, best: dict[str, Any] | None, learning_rate: float
 ) -> dict[str, Any] | None:
-    """Validate, write a line of history, keep the best weights, decide whether to stop."""
+    """Validate, unless that was just done, and begin the next epoch."""
+    if not progress.history or progress.history[-1]["step"] != progress.step:
+        best = _validate(job, model, progress, best, learning_rate)
+    progress.epoch, progress.position, progress.loss_sum = progress.epoch + 1, 0, 0.0
+    return best
+
+
+def _validate(
+    job: Job, model: nn.Module, progress: Progress, best: dict[str, Any] | None, learning_rate: float
+) -> dict[str, Any] | None:
+    """Look at the validation split, write a line of history, keep the best weights, decide whether to stop."""
     done, share = progress.step / job.per_epoch, progress.position / job.per_epoch
     line = {"epoch": round(done, 3), "step": progress.step, "learning_rate": learning_rate,
             "train_loss": progress.loss_sum / max(1.0, sum(job.train.weights) * share)}  # fmt: skip
@@ -290,13 +302,15 @@ def _end_of_epoch(
             ):
                 progress.stopped = "early"
     progress.history.append(line)
-    progress.epoch, progress.position, progress.loss_sum = progress.epoch + 1, 0, 0.0
     return best
 
 
-def _linear(total: int, warmup: float) -> Any:
+def _rates(total: int, warmup: float, decay: float) -> Any:
+    """Step -> share of the peak learning rate: a rise, the peak, and a fall to 0, all linear."""
     rise = max(1, int(total * warmup))
-    return lambda step: min((step + 1) / rise, max(0.0, (total - step) / max(1, total - rise)))
+    fall = (total - rise) * decay
+    left = (lambda step: max(0.0, (total - step) / max(1.0, fall))) if decay else (lambda step: 1.0)
+    return lambda step: min((step + 1) / rise, 1.0, left(step))
 
 
 def _note(progress: Progress) -> str:
