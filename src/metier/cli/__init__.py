@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import typer
 
-from metier.cli import bases, chat, deidentify, inspect, new, predict, run, runs, schema, show, stages, why
+from metier.cli import bases, chat, deidentify, inspect, new, pdf, predict, run, runs, schema, show, stages, why
 from metier.console import quiet_libraries
 
 INTERRUPTED = 130  # what Typer exits with after Ctrl-C
@@ -24,7 +24,7 @@ app = typer.Typer(
 )
 ADDERS = (
     run.add, new.add, inspect.add, show.add, why.add, schema.add, stages.add, deidentify.add, predict.add, runs.add,
-    bases.add, chat.add,
+    bases.add, chat.add, pdf.add,
 )  # fmt: skip
 for add in ADDERS:
     add(app)
