@@ -84,39 +84,23 @@ def open_model(name: str, device: str = "auto") -> Any:
     """The model of a run, or a base by name, folder or Hub id; UserError when there is none or it does not write."""
     from metier.errors import need
     from metier.prediction import find_model
+    from metier.train import bases
 
     need("torch", "train")
     try:
         folder: Path | None = find_model(name)
     except UserError:
         folder = None
+    from metier.train.model import load, of_base
+
     if folder is None:
-        return _base(name, device)
-    from metier.train.model import load
+        return of_base(bases.resolve(name, near=Path.cwd()), TaskConfig(name="chat"), device)
 
     model = load(folder, device)
     if getattr(model.module, "pooling", "") != "language":
         raise UserError(f"the model '{name}' was tuned to {model.task.config.name}, and does not write", str(folder),
                         "ask it with `metier predict`")  # fmt: skip
     return model
-
-
-def _base(name: str, device: str) -> Any:
-    """A base as a model of the task `chat`."""
-    from metier.registry import lookup
-    from metier.train import bases, chat, language, loop
-    from metier.train.encoding import Encoder, limit
-    from metier.train.model import TunedModel
-    from metier.train.network import load_tokenizer
-
-    base = bases.resolve(name, near=Path.cwd())
-    task = lookup("task", "chat")(TaskConfig(name="chat"), {})
-    network = language.load(base, None, 0)
-    tokenizer = load_tokenizer(base)
-    chat.prepare_tokenizer(tokenizer)
-    network.to(loop.pick_device(device)).eval()
-    encoder = Encoder(tokenizer, limit(network.config, tokenizer, None, task.longest))
-    return TunedModel(network, task, lookup("method", "full"), encoder, 16384, False)
 
 
 def talk(conversation: Conversation, lines: Iterable[str], say: Any, remark: Any) -> None:
