@@ -138,6 +138,7 @@ def instruct(work: Path, documents: int) -> None:
     done = run(recipe, Context(out, Store(out / "store"), out / "runs", Console()), until="evaluate")
     shutil.copytree(done["train"].path / "model", out / "model", dirs_exist_ok=True)
     shutil.copyfile(done["evaluate"].path / "results.json", out / "results.json")
+    (out / "training.json").write_text(json.dumps(done["train"].summary, indent=1), encoding="utf-8")
 
 
 def progress(state: Path) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def weights(model: Path, name: str) -> None:
 def card(work: Path, name: str) -> None:
     """Fill the card's template with the figures of the run."""
     filled = CARDS[name].read_text(encoding="utf-8")
-    for key, value in facts(work).items():
+    for key, value in (facts(work) if name == "primer" else tuned_facts(work)).items():
         filled = filled.replace("{" + key + "}", value)
     (BASES / name / "README.md").write_text(filled, encoding="utf-8")
 
@@ -76,7 +76,6 @@ def facts(work: Path) -> dict[str, str]:
     notes = json.loads((work / "notes.json").read_text(encoding="utf-8"))
     record = json.loads((work / "examples" / "artifact.json").read_text(encoding="utf-8"))
     summary = json.loads((work / "settled" / "summary.json").read_text(encoding="utf-8"))
-    tuned = work / "instruct" / "figures.md"
     funnel = ["| step | rows | removed | note |", "| --- | ---: | ---: | --- |"] + [
         f"| {step['step']} | {step['rows']:,} | {step['removed']:,} | {step['note']} |"
         for step in record["summary"]["funnel"]
@@ -89,7 +88,23 @@ def facts(work: Path) -> dict[str, str]:
         "fall": f"{notes['settled_for']:,}", "peak_rate": f"{summary['learning_rate']:g}",
         "funnel": "\n".join(funnel), "curve": curve(summary["history"]),
         "figures": (work / "figures.md").read_text(encoding="utf-8").strip(),
-        "instructed": tuned.read_text(encoding="utf-8").strip() if tuned.is_file() else "",
+    }  # fmt: skip
+
+
+def tuned_facts(work: Path) -> dict[str, str]:
+    """Likewise of the instructed variant, from the results of its run."""
+    results = json.loads((work / "instruct" / "results.json").read_text(encoding="utf-8"))
+    metrics = {"bits_per_byte": "bits per byte", "rouge_l": "ROUGE-L", "exact_match": "exact match"}
+    lines = [f"| model | {' | '.join(metrics.values())} |", "| --- | ---: | ---: | ---: |"]
+    for model, figures in results["models"].items():
+        values = [figures[metric]["value"] if isinstance(figures.get(metric), dict) else figures.get(metric)
+                  for metric in metrics]  # fmt: skip
+        lines.append(f"| {model} | {' | '.join('' if value is None else f'{value:.3f}' for value in values)} |")
+    training = json.loads((work / "instruct" / "training.json").read_text(encoding="utf-8"))
+    return {
+        "date": datetime.now(UTC).date().isoformat(), "examples": f"{training['examples']['train']:,}",
+        "asked": f"{results['data']['test']:,}", "tuned_steps": f"{training['steps']:,}",
+        "instructed": "\n".join(lines),
     }  # fmt: skip
 
 

@@ -308,9 +308,13 @@ def _validate(
 def _rates(total: int, warmup: float, decay: float) -> Any:
     """Step -> share of the peak learning rate: a rise, the peak, and a fall to 0, all linear."""
     rise = max(1, int(total * warmup))
-    fall = (total - rise) * decay
-    left = (lambda step: max(0.0, (total - step) / max(1.0, fall))) if decay else (lambda step: 1.0)
-    return lambda step: min((step + 1) / rise, 1.0, left(step))
+    fall = max(1.0, (total - rise) * decay)
+
+    def share(step: int) -> float:
+        left = max(0.0, (total - step) / fall) if decay else 1.0
+        return min((step + 1) / rise, 1.0, left)
+
+    return share
 
 
 def _note(progress: Progress) -> str:
