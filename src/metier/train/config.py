@@ -167,6 +167,8 @@ class TrainConfig(Section):
     epochs: Positive | Literal["auto"] = "auto"
     """Passes over the training split, at most; early stopping may end sooner. auto: the method's own (full 8, lora and
     qlora 10, frozen 60); at most 3 for generate and chat, 1 for pretrain and prefer."""
+    max_steps: int = Field(default=0, ge=0)
+    """Optimizer steps in all, whatever `epochs` says; 0: as many as the epochs have."""
     learning_rate: Positive | Literal["auto"] = "auto"
     """Peak learning rate. auto: the method's own, by the size of the base (see train/methods/)."""
     head_learning_rate: Positive | Literal["auto"] = "auto"
@@ -175,6 +177,10 @@ class TrainConfig(Section):
     """AdamW, on matrices only."""
     warmup: float = Field(default=0.1, ge=0, lt=1)
     """Share of all steps in which the learning rate rises linearly; afterwards it falls linearly to 0."""
+    decay: float = Field(default=1.0, ge=0, le=1)
+    """Share of the steps after the warm-up in which the learning rate falls; before, it stays at its peak (warm-up,
+    stable, decay: Hu et al. 2024, MiniCPM). 1: it falls from the peak on. 0: it never falls, which suits training whose
+    end is not known yet."""
     batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     """Examples in one optimizer step, on average: the token budget of a batch is this times the mean length.
     auto: the method's own (full and frozen 64, lora 32), less for small sets so that an epoch has 40 steps, at least
@@ -202,6 +208,9 @@ class TrainConfig(Section):
     """classify: share of the target spread over all classes."""
     gradient_clip: float = Field(default=1.0, gt=0)
     """Norm."""
+    validate_steps: int = Field(default=0, ge=0)
+    """Also look at the validation split after every so many steps, for epochs that take hours; 0: after each epoch
+    only."""
     early_stopping: int = Field(default=3, ge=0)
     """Evaluations on validation without improvement before training stops; 0: never. The best weights are kept."""
     bf16: bool | Literal["auto"] = "auto"

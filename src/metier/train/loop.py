@@ -83,7 +83,7 @@ class Job:
     @property
     def total(self) -> int:
         """Optimizer steps in all, unless training stops early."""
-        return max(1, math.ceil(self.per_epoch * self.rates.epochs))
+        return self.config.max_steps or max(1, math.ceil(self.per_epoch * self.rates.epochs))
 
 
 @dataclass
@@ -115,7 +115,7 @@ def fit(job: Job, folder: Path, console: Console) -> dict[str, Any]:
     checkpoint.seed_all(job.seed + accelerator.process_index)
     module = processes.to_train(job.module, accelerator)
     optimizer = make_optimizer(module, config, job.rates)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _linear(job.total, config.warmup))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _rates(job.total, config.warmup, config.decay))
     model, optimizer = accelerator.prepare(module, optimizer)
     progress, best = _resume(folder, module, optimizer, schedule, accelerator, console)
     clock = saved = time.monotonic()
@@ -130,7 +130,7 @@ def fit(job: Job, folder: Path, console: Console) -> dict[str, Any]:
             plan = plan_epoch(train.lengths, per_batch, job.seed, progress.epoch, job.joint)
             mean_weight = sum(train.weights) / len(plan.batches)
             for batch in plan.batches[progress.position :]:
-                if progress.step >= job.total:
+                if progress.step >= job.total or progress.stopped:
                     break
                 backward = joint.backward if job.joint else _backward
                 loss = backward(job, model, accelerator, batch, mean_weight)
@@ -152,6 +152,8 @@ def fit(job: Job, folder: Path, console: Console) -> dict[str, Any]:
                     world = accelerator.num_processes
                     progress.empty_parts += processes.empty(batch, train.lengths, config.max_batch_tokens, world)
                 meter.advance(1, _note(progress))
+                if config.validate_steps and progress.step % config.validate_steps == 0:
+                    best = _validate(job, module, accelerator, progress, best, float(schedule.get_last_lr()[0]))
                 if due:
                     clock = _tick(progress, clock)
                     _save(folder, module, optimizer, schedule, progress, best, accelerator)
@@ -284,7 +286,17 @@ def _backward(job: Job, model: nn.Module, accelerator: Any, batch: Sequence[int]
 def _end_of_epoch(
     job: Job, module: nn.Module, accelerator: Any, progress: Progress, best: dict[str, Any] | None, rate: float
 ) -> dict[str, Any] | None:
-    """Validate, write a line of history, keep the best weights, decide whether to stop."""
+    """Validate, unless that was just done, and begin the next epoch."""
+    if not progress.history or progress.history[-1]["step"] != progress.step:
+        best = _validate(job, module, accelerator, progress, best, rate)
+    progress.epoch, progress.position, progress.loss_sum = progress.epoch + 1, 0, 0.0
+    return best
+
+
+def _validate(
+    job: Job, module: nn.Module, accelerator: Any, progress: Progress, best: dict[str, Any] | None, rate: float
+) -> dict[str, Any] | None:
+    """Look at the validation split, write a line of history, keep the best weights, decide whether to stop."""
     done, share = progress.step / job.per_epoch, progress.position / job.per_epoch
     line = {"epoch": round(done, 3), "step": progress.step, "learning_rate": rate,
             "train_loss": progress.loss_sum / max(1.0, sum(job.train.weights) * share)}  # fmt: skip
@@ -308,13 +320,19 @@ def _end_of_epoch(
             ):
                 progress.stopped = "early"
     progress.history.append(line)
-    progress.epoch, progress.position, progress.loss_sum = progress.epoch + 1, 0, 0.0
     return best
 
 
-def _linear(total: int, warmup: float) -> Any:
+def _rates(total: int, warmup: float, decay: float) -> Any:
+    """Step -> share of the peak learning rate: a rise, the peak, and a fall to 0, all linear."""
     rise = max(1, int(total * warmup))
-    return lambda step: min((step + 1) / rise, max(0.0, (total - step) / max(1, total - rise)))
+    fall = max(1.0, (total - rise) * decay)
+
+    def share(step: int) -> float:
+        left = max(0.0, (total - step) / fall) if decay else 1.0
+        return min((step + 1) / rise, 1.0, left)
+
+    return share
 
 
 def _note(progress: Progress) -> str:

@@ -88,6 +88,23 @@ def untouched(tuned: TunedModel, base: bases.Base) -> TunedModel:
     return replace(tuned, module=module, method=lookup("method", "full"), encoder=encoder)
 
 
+def of_base(base: bases.Base, task: TaskConfig, device: str = "auto", overlap: int = 32) -> TunedModel:
+    """An untuned base as a model of a task that writes; UserError when it does not write."""
+    choose_waiting()
+    from metier.train import chat, language
+    from metier.train.encoding import limit
+    from metier.train.loop import pick_device
+    from metier.train.network import load_tokenizer
+
+    made = lookup("task", task.name)(task, {})
+    network = language.load(base, None, 0)
+    tokenizer = load_tokenizer(base)
+    chat.prepare_tokenizer(tokenizer)
+    network.to(pick_device(device)).eval()
+    encoder = Encoder(tokenizer, limit(network.config, tokenizer, None, made.longest), overlap=overlap)
+    return TunedModel(network, made, lookup("method", "full"), encoder, encoder.batch_tokens, False)
+
+
 def save(folder: Path, module: Any, method: Any, tokenizer: Any, facts: dict[str, Any]) -> None:
     """Write weights, tokenizer and metier.json. facts: as `load` reads them."""
     from metier.train import sentence
