@@ -52,6 +52,7 @@ class Job:
     examples: Artifact
     out: Path
     near: Path | None
+    planted: tuple[int, int, int] = (0, 0, 0)
     quiet: bool = False
     modules: tuple[str, ...] = ()
 
@@ -59,16 +60,16 @@ class Job:
         """Train in this process, which may be one of several."""
         from metier.train.stage import train
 
-        return train(self.config, self.task, self.seed, self.examples, self.out, console, self.near)
+        return train(self.config, self.task, self.seed, self.examples, self.out, console, self.near, self.planted)
 
 
 def train(
     config: TrainConfig, task: TaskConfig, seed: int, examples: Artifact, out: Path, console: Console,
-    near: Path | None = None,
+    near: Path | None = None, planted: tuple[int, int, int] = (0, 0, 0),
 ) -> dict[str, Any]:  # fmt: skip
     """As `metier.train.stage.train`, in as many processes as the recipe says or a launcher has started."""
     modules = {lookup(*door).__module__ for door in (("task", task.name), ("method", config.method))}
-    job = Job(config, task, seed, examples, out, near, console.quiet, tuple(sorted(modules)))
+    job = Job(config, task, seed, examples, out, near, planted, console.quiet, tuple(sorted(modules)))
     if launched():
         return _lead(job, console)
     if config.processes == 1:

@@ -48,8 +48,8 @@ def divergence(logits: torch.Tensor, taught: torch.Tensor, temperature: float) -
 
 def binary_divergence(logits: torch.Tensor, taught: torch.Tensor, temperature: float) -> torch.Tensor:
     """As `divergence`, for K decisions that are taken apart (multi-label): their mean, (B, K) -> (B,)."""
-    both = [torch.stack([one, torch.zeros_like(one)], -1) for one in (logits, taught)]
-    return divergence(*both, temperature).mean(-1)
+    student, teacher = (torch.stack([one, torch.zeros_like(one)], -1) for one in (logits, taught))
+    return divergence(student, teacher, temperature).mean(-1)
 
 
 class Taught:

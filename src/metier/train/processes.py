@@ -163,7 +163,7 @@ def weights_of(module: nn.Module, whole: bool = True) -> dict[str, torch.Tensor]
         return {name: p.to("cpu", copy=True) for name, p in moving.items()}
     if not whole:
         return {name: p.clone() for name, p in moving.items()}
-    return {name: p.full_tensor().to("cpu", copy=True) for name, p in moving.items()}  # type: ignore[operator]
+    return {name: p.full_tensor().to("cpu", copy=True) for name, p in moving.items()}  # type: ignore[attr-defined, operator]
 
 
 def state_of(module: nn.Module, optimizer: Any, best: Any, accelerator: Any) -> dict[str, Any]:
@@ -202,7 +202,7 @@ def put_back(
 
     def load(weights: dict[str, torch.Tensor]) -> None:
         options = state_dict.StateDictOptions(full_state_dict=True, strict=False)
-        state_dict.set_model_state_dict(module, weights, options=options)
+        state_dict.set_model_state_dict(module, dict(weights), options=options)
 
     best = state["best"]
     if best is not None:

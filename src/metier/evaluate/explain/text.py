@@ -14,6 +14,7 @@ import pyarrow as pa
 from metier.evaluate.config_evidence import ExplanationConfig
 from metier.evaluate.explain import faithful, training, words
 from metier.evaluate.explain.reading import Reading, Word, read
+from metier.evaluate.explain.words import Attribution
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Explained:
     words: list[Word]
     weights: np.ndarray
     attention: np.ndarray
-    found: words.Attribution
+    found: Attribution
     faith: faithful.Faithfulness | None
     near: list[tuple[int, float]]
     pushed: list[tuple[int, float]]

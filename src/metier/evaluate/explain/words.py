@@ -101,7 +101,7 @@ def _chosen(table: Any, number: int | None, what: str) -> Any:
     return table[number]
 
 
-def heaviest(values: Sequence[float] | np.ndarray, most: int) -> list[int]:
+def heaviest(values: Sequence[float], most: int) -> list[int]:
     """The words with the largest weights either way, the largest first."""
     order = sorted(range(len(values)), key=lambda index: (-abs(values[index]), index))
     return [index for index in order[:most] if values[index]]

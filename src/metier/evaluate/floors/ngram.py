@@ -85,13 +85,13 @@ class Model:
                 unknown[number] = UNKNOWN_BITS * int((found[wanted] == UNKNOWN).sum())
             codes.append(_ending_here(found, self.form))
             owner.append(np.full(len(found), number))
-        stretches = np.concatenate(codes) if codes else np.zeros(0, np.uint64)
-        probability = np.full(len(stretches), 1.0 / self.symbols)
+        ends = np.concatenate(codes) if codes else np.zeros(0, np.uint64)
+        probability = np.full(len(ends), 1.0 / self.symbols)
         for length, table in enumerate(self.tables, 1):
             if not len(table.grams):
                 continue
             mask = np.uint64((1 << (size * length)) - 1)
-            gram = stretches & mask
+            gram = ends & mask
             context, there = _find(table.contexts, gram >> np.uint64(size))
             kept, seen = _find(table.grams, gram)
             fresh = np.where(seen, table.kept[kept], 0.0) + table.rest[context] * probability
