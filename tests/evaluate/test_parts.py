@@ -11,9 +11,9 @@ from metier.evaluate import load, wording
 from metier.evaluate.compare import Setting
 from metier.evaluate.criteria import check, parse
 from metier.evaluate.items import Items, objects
-from metier.evaluate.measure import Measured, figure_of
+from metier.evaluate.measure import figure_of, measure
 from metier.evaluate.metrics import value
-from metier.evaluate.resample import bootstrap, units
+from metier.evaluate.resample import units
 from metier.evaluate.stage import _multiple
 from metier.registry import lookup
 from metier.train.config import TaskConfig
@@ -60,12 +60,10 @@ def test_a_multiple_of_the_base_is_resampled_with_it() -> None:
     unit = units([None] * 200)
     setting = Setting(unit, 0.05, 0.8, 400, 0)
     metric = BY_PART[1]
-    values = {(name, metric.name): value(metric, one) for name, one in found.items()}
-    bound = {key: metric.over(found[key[0]]) for key in values}
-    measured = Measured(found, [metric], values, bootstrap(bound, unit, 400, 0))
+    measured = measure(found, [metric], setting)
     one = parse("general_bits_per_byte <= base * 1.01")
     row = _multiple(measured, metric, one, setting)
-    assert row["difference"] == pytest.approx(-0.005 * values["base", metric.name])
+    assert row["difference"] == pytest.approx(-0.005 * measured.values["base", metric.name])
     assert row["high"] < 0 and one.holds(row["high"]), "half a percent more is allowed"
     worse = _multiple(measured, metric, parse("general_bits_per_byte <= base * 1.004"), setting)
     assert worse["low"] > 0 and not parse("general_bits_per_byte <= base * 1.004").holds(worse["low"])
@@ -78,5 +76,5 @@ def test_criteria_with_a_factor_are_read_told_and_checked() -> None:
     assert "1.01" in wording.demand(one)[0] and "1.01 倍" in wording.demand(one)[1]
     with pytest.raises(UserError, match="no model 'ngram'"):
         check(["bits_per_byte < ngram × 0.9"], PRETRAIN, ["tuned", "base"])
-    with pytest.raises(UserError, match="over all texts"):
+    with pytest.raises(UserError, match="over all texts only"):
         check(["recall[a] > tfidf * 1.1"], TaskConfig(), ["tuned", "tfidf"], ["a"])
