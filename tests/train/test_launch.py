@@ -139,7 +139,7 @@ def test_two_processes_of_a_launcher_train_as_one_does(case, tmp_path):
     (tmp_path / "script.py").write_text(LAUNCHED)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run([*command, tmp_path / "script.py", tmp_path / "jobs", tmp_path / "two"],
-                          capture_output=True, text=True, timeout=300)  # fmt: skip
+                          capture_output=True, text=True, timeout=900)  # fmt: skip
     assert done.returncode == 0, done.stderr
     for name, (config, task, examples) in jobs.items():
         summary = launch.train(config, task, 0, examples, tmp_path / "one" / name, QUIET)
@@ -220,7 +220,7 @@ def test_shards_train_as_one_process_does(case, tmp_path):
     (tmp_path / "script.py").write_text(SHARDED)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run([*command, tmp_path / "script.py", tmp_path / "job", tmp_path / "two"],
-                          capture_output=True, text=True, timeout=600)  # fmt: skip
+                          capture_output=True, text=True, timeout=900)  # fmt: skip
     assert done.returncode == 0, done.stderr
     launch.train(config, task, 0, examples, tmp_path / "one", QUIET)
     compare(tmp_path / "one", tmp_path / "two", config)
