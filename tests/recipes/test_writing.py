@@ -23,6 +23,8 @@ NAMES = {
     "legal/statutes": ("pretrain", "legal/statutes-en.parquet"),
     "legal/statutes-zh": ("pretrain", "legal/statutes-zh.parquet"),
     "general/harmless": ("prefer", "general/hh-rlhf-harmless"),
+    "general/base": ("pretrain", "general/wikipedia-en.parquet"),
+    "quickstart/bank-documents": ("generate", "its pages come with the package"),
 }
 N = 48
 
@@ -73,6 +75,8 @@ def test_recipes_that_write_run_small(name: str, writer_folder: Path, work: Path
         sources.append({"path": "general.jsonl", "columns": {"text": "text"}})
         small["prepare"]["mix"]["general"] = ["general.jsonl"]
     small["prepare"]["split"]["by"] = "column"
+    small["prepare"]["dedup"]["remove_near"] = False  # the invented rows are much alike
+    small["prepare"]["decontaminate"]["action"] = "off"
     small["collect"] |= {"sources": sources, "workers": 1}
     small["task"]["max_new_tokens"] = 8
     small["train"] |= {"base_model": str(writer_folder), "method": "full", "epochs": 1, "threads": 1}

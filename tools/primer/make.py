@@ -6,6 +6,7 @@ Purpose: the steps, each of which can be stopped and called again; `ship.py` the
     python tools/primer/make.py blank EXAMPLES WORK   # tokenizer, configuration, random weights
     python tools/primer/make.py read WORK             # the task `pretrain`; goes on until it is stopped
     python tools/primer/make.py settle WORK           # a copy learns a little longer while its rate falls to 0
+    python tools/primer/make.py take WORK             # or the weights as they are, without settling
     python tools/primer/make.py instruct WORK         # tunes the settled base to answer about a text (instruct.py)
 
 `read` trains at a constant rate, so its end need not be known: stop it whenever there is enough, `settle`, and let it
@@ -113,6 +114,25 @@ def settle(work: Path, share: float, fall: float) -> None:
     (out / "summary.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")
 
 
+def take(work: Path) -> None:
+    """The weights as `read` left them, without settling, in WORK/settled/model: a first look, for little work."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    found = torch.load(work / "read" / "state" / "state.pt", map_location="cpu", weights_only=True)
+    model = AutoModelForCausalLM.from_pretrained(work / "blank", dtype=torch.float32)
+    weights = {name.removeprefix("model."): value for name, value in found["weights"].items()}
+    assert not model.load_state_dict(weights, strict=False).unexpected_keys
+    shutil.rmtree(work / "settled", ignore_errors=True)
+    model.save_pretrained(work / "settled" / "model")
+    AutoTokenizer.from_pretrained(work / "blank").save_pretrained(work / "settled" / "model")
+    done, rate = found["progress"], found["schedule"]["rates"][0]
+    summary = {"tokens": done["tokens"], "steps": done["step"], "seconds": done["seconds"], "history": done["history"],
+               "learning_rate": rate}  # fmt: skip
+    (work / "settled" / "summary.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")
+    _note(work, {"settled_at": done["step"], "settled_for": 0})
+
+
 def instruct(work: Path, documents: int) -> None:
     """Tune the settled base to answer about a text it is given; the result is WORK/instruct/model, with its figures."""
     import instruct as questions
@@ -201,6 +221,7 @@ def main() -> None:
     first.add_argument("examples", type=Path)
     first.add_argument("work", type=Path)
     first.add_argument("--shape", choices=sorted(shapes.SHAPES), default="processor")
+    steps.add_parser("take").add_argument("work", type=Path)
     tuned = steps.add_parser("instruct")
     tuned.add_argument("work", type=Path)
     tuned.add_argument("--documents", type=int, default=4000, help="of each language, that are asked about")
@@ -214,6 +235,8 @@ def main() -> None:
         blank(given.examples, given.work, given.shape)
     elif given.step == "read":
         read(given.work, given.share)
+    elif given.step == "take":
+        take(given.work)
     elif given.step == "instruct":
         instruct(given.work, given.documents)
     else:

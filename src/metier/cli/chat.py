@@ -11,12 +11,12 @@ import typer
 def add(app: typer.Typer) -> None:
     @app.command()
     def chat(
+        model: Annotated[
+            str, typer.Option("--model", "-m", help="A run, a base (`metier bases`), a folder or a Hub id.")
+        ],
         messages: Annotated[
             list[str] | None, typer.Argument(help="What to say; without any, the terminal or a pipe is read.")
         ] = None,
-        model: Annotated[
-            str, typer.Option("--model", "-m", help="A run, a base (`metier bases`), a folder or a Hub id.")
-        ] = "primer-instruct",
         system: Annotated[str, typer.Option("--system", "-s", help="A system message for the conversation.")] = "",
         tokens: Annotated[int, typer.Option("--tokens", min=1, help="Tokens of an answer at most.")] = 128,
         device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
