@@ -207,9 +207,9 @@ def identity(stage: str, recipe: Recipe, context: Context) -> dict[str, Any]:
             keep = ("checks", *recipe.evaluate.checks)
             content["config"]["evaluate"] = {k: v for k, v in content["config"]["evaluate"].items() if k in keep}
             own = {name: getattr(recipe.evaluate, name, None) for name in recipe.evaluate.checks}
-            read = {name: digests(section, context.base, f"evaluate.{name}")
+            named = {name: digests(section, context.base, f"evaluate.{name}")
                      for name, section in own.items() if isinstance(section, Section)}  # fmt: skip
-            content |= {"files": read} if any(read.values()) else {}
+            content |= {"files": named} if any(named.values()) else {}
     if stage == "evaluate" and (promised := context.done["predictions"].summary.get("criteria")):
         content["frozen"] = promised  # what was promised before those answers were given is told with the verdict
     versions = _plugins(stage, recipe, context)

@@ -143,7 +143,7 @@ def test_texts_of_your_own(tmp_path: Path) -> None:
 
 def test_a_model_that_writes_from_end_to_end(work: Path, metier: Callable[..., Answer]) -> None:
     build_writer("qwen2", work / "base")
-    write_csv(Path("data.csv"), [{"text": f"The bank lends money in case {i}. " * 3} for i in range(60)])
+    write_csv(Path("data.csv"), [{"text": f"The bank lends money in case {i}. " * 3} for i in range(36)])
     Path("own.txt").write_text("A text of our own.\n\nAnother one.", encoding="utf-8")
     Path("recipe.yaml").write_text(
         "name: kept\ntask: pretrain\ncollect:\n  sources: [{path: data.csv}]\n  workers: 1\n"
@@ -182,3 +182,20 @@ def test_an_encoder_from_end_to_end(tiny_base: Path, work: Path, metier: Callabl
     assert frozen.code == 0, frozen.text
     block = json.loads(Path("runs/frozen/results.json").read_text(encoding="utf-8"))["checks"]["forgetting"]
     assert block["said"][0]["en"] == UNMOVED[0] and not block["figures"]
+
+
+def test_an_encoder_that_reads_on_is_asked_for_hidden_words_alone(
+    tiny_base: Path, work: Path, metier: Callable[..., Answer]
+) -> None:
+    write_csv(Path("data.csv"), [{"text": f"the loan rate for a new house is {i} " * 3} for i in range(40)])
+    Path("recipe.yaml").write_text(
+        "name: kept\ntask: pretrain\ncollect:\n  sources: [{path: data.csv}]\n  workers: 1\n"
+        f"prepare: {{dedup: {{near: false}}}}\ntrain: {{base_model: {tiny_base}, epochs: 1, threads: 1}}\n"
+        "evaluate: {bootstrap: 200, checks: [forgetting], floors: [], accept: ['bits_per_byte < 99']}\n",
+        encoding="utf-8",
+    )
+    answer = metier("run", "recipe.yaml")
+    assert answer.code == 0, answer.text
+    block = json.loads(Path("runs/kept/results.json").read_text(encoding="utf-8"))["checks"]["forgetting"]
+    assert set(block["figures"]) == {"bits_per_byte", "bits_per_byte_en", "bits_per_byte_zh"}, block
+    assert block["figures"]["bits_per_byte"]["n"] == 60
