@@ -28,6 +28,7 @@ UPPER = (
     "drafting",
     "prediction",
     "inspection",
+    "tuning",
 )  # what stages may not know
 STAGES = ("collect", "prepare", "train", "evaluate")
 LOWEST = ("errors", "config", "tables", "registry", "console", "artifact")
@@ -160,8 +161,9 @@ PUBLIC = {
     "recipe": {"Recipe", "dump", "load", "override", "parse", "read_word", "read_yaml", "schema", "write_word"},
     "run": {"Context", "ORDER", "PARENTS", "TITLES", "UNREAD_TASK_FIELDS", "VERSIONS", "check", "command_line",
             "default_context", "earlier_criteria", "find_recipe", "identity", "run", "run_stage",
-            "shipped_names", "why"},
-    "runs": {"all_runs", "check_view", "facts", "write_view"},
+            "settled", "shipped_names", "why"},
+    "runs": {"all_runs", "check_view", "facts", "moved", "write_view"},
+    "tuning": {"STATES", "Search", "tune"},
     "drafting": {"Draft", "FEW", "TABLES", "draft", "render", "write_recipe"},
     "prediction": {"SUFFIXES", "collect_texts", "find_model", "predict_to"},
 }  # fmt: skip

@@ -56,6 +56,8 @@ class Context:
     fresh: set[str] = field(default_factory=set)  # stages that ran now rather than being reused
     inputs: tuple[Any, Any] | None = None  # collect section and its files, found and hashed already in this run
     bases: dict[tuple[str, str], Any] = field(default_factory=dict)  # base models whose bytes were hashed already
+    chosen: Any = None  # why `method: auto` became what it is (train/choose.py)
+    watch: Callable[[dict[str, float]], None] | None = None  # is told every epoch of a training; may raise to end it
 
 
 def default_context(base: Path, console: Console, command: str = "") -> Context:
@@ -81,6 +83,7 @@ def run(recipe: Recipe, context: Context, until: str = "report") -> dict[str, Ar
     for stage in stages:
         run_stage(stage, recipe, context)
         if stage == "prepare" and "train" in stages:
+            recipe = settled(recipe, context)
             demand(recipe.prepare.deidentify, context.done["prepare"].fingerprint, context.base)
         if stage == "prepare" and "evaluate" in stages:
             _check_labels(recipe, context)
@@ -108,11 +111,23 @@ def check(recipe: Recipe) -> None:
         *(("floor", "evaluate.floors", name) for name in recipe.evaluate.floors if recipe.evaluate.floors != "auto"),
         *(("operation", "prepare.operations", name) for name in recipe.prepare.operations),
     ):
-        if value not in names(kind):
+        if value not in names(kind) and (kind, value) != ("method", "auto"):
             raise UserError(f"there is no {kind} called '{value}'", key, nearest(value, names(kind)))
     if recipe.task.multi_label and recipe.task.name != "classify":
         raise UserError("only classify can be multi-label", "task.multi_label", "remove it")
     check_config(recipe.evaluate, recipe.task)
+
+
+def settled(recipe: Recipe, context: Context) -> Recipe:
+    """The recipe with `method: auto` replaced by what fits data and machine; prepare must be in context.done."""
+    if recipe.train.method != "auto":
+        return recipe
+    from metier.train.choose import for_examples
+
+    chosen = for_examples(recipe.task, context.done["prepare"], _base(recipe, context), recipe.train.device)
+    context.chosen = chosen
+    context.console.say(f"method: {chosen.method}, since {chosen.told()}")
+    return recipe.model_copy(update={"train": recipe.train.model_copy(update={"method": chosen.method})})
 
 
 def _check_labels(recipe: Recipe, context: Context) -> None:
@@ -138,6 +153,8 @@ def identity(stage: str, recipe: Recipe, context: Context) -> dict[str, Any]:
     elif stage == "report":
         content["config"] = {"recipe": recipe.identity()}  # all of it, since the report prints it
         content["earlier_criteria"] = earlier_criteria(context)
+        if context.chosen is not None:
+            content["chosen"] = context.chosen.rule
     else:
         sections = {
             "prepare": ("prepare", "task", "seed"),
@@ -236,6 +253,7 @@ def why(recipe: Recipe, context: Context) -> list[dict[str, Any]]:
         elif found is not None:
             context.done[stage] = found
             lines.append({"stage": stage, "state": "reuse", "fingerprint": found.fingerprint, "differences": []})
+            recipe = settled(recipe, context) if stage == "prepare" else recipe
             continue
         else:
             differences = nearest_difference(wanted, context.store.all(stage))
@@ -285,8 +303,9 @@ def _work(stage: str, recipe: Recipe, context: Context) -> Callable[[Path], dict
         from metier.train.stage import train
 
         return lambda out: train(
-            recipe.train, recipe.task, recipe.seed, done["prepare"], out, console, near=context.base
-        )
+            recipe.train, recipe.task, recipe.seed, done["prepare"], out, console, context.base,
+            context.chosen.told() if context.chosen else "", context.watch,
+        )  # fmt: skip
     if stage == "predictions":
         from metier.evaluate.predict import predict_all
 

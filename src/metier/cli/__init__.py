@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import typer
 
-from metier.cli import bases, deidentify, inspect, new, predict, run, runs, schema, show, stages, why
+from metier.cli import bases, deidentify, inspect, new, plan, predict, run, runs, schema, show, stages, tune, why
 from metier.console import quiet_libraries
 
 INTERRUPTED = 130  # what Typer exits with after Ctrl-C
@@ -23,7 +23,8 @@ app = typer.Typer(
     help="Turn a general language model into an industry's own, and prove whether that helped.",
 )
 ADDERS = (
-    run.add, new.add, inspect.add, show.add, why.add, schema.add, stages.add, deidentify.add, predict.add, runs.add,
+    run.add, new.add, inspect.add, plan.add, tune.add,
+    show.add, why.add, schema.add, stages.add, deidentify.add, predict.add, runs.add,
     bases.add,
 )  # fmt: skip
 for add in ADDERS:

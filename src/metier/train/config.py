@@ -112,7 +112,8 @@ class TrainConfig(Section):
     revision: str = ""
     """Commit or tag of a Hub model; empty: main."""
     method: str = "full"
-    """Name behind the door `method`: full, lora or frozen."""
+    """Name behind the door `method`: full, lora, frozen or qlora; `auto` chooses by data, task and memory, and says
+    why. What it chose is what makes the model, and stands in the run's recipe."""
     lora: LoraConfig = LoraConfig()
     pooling: Literal["auto", "own", "mean"] = "auto"
     """How token states become one: `own` is the head of the model's own classification class (first or last token);

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,7 @@ class Job:
     config: TrainConfig
     rates: Rates
     seed: int
+    watch: Callable[[dict[str, float]], None] | None = None  # is told every epoch; what it raises ends the training
 
     @property
     def joint(self) -> bool:
@@ -290,6 +291,8 @@ def _end_of_epoch(
             ):
                 progress.stopped = "early"
     progress.history.append(line)
+    if job.watch is not None:
+        job.watch(line)
     progress.epoch, progress.position, progress.loss_sum = progress.epoch + 1, 0, 0.0
     return best
 

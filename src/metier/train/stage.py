@@ -10,6 +10,7 @@ import math
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from metier.console import Console, seconds
 from metier.errors import UserError
 from metier.registry import lookup
 from metier.tables import read, write_json
-from metier.train import bases
+from metier.train import bases, memory
 from metier.train.chat import stop_tokens
 from metier.train.config import TaskConfig, TrainConfig
 from metier.train.encoding import Encoded, Encoder, limit
@@ -48,24 +49,26 @@ MIN_STEPS = 40  # optimizer steps in an epoch that a small set should still have
 
 def train(
     config: TrainConfig, task_config: TaskConfig, seed: int, examples: Artifact, out: Path, console: Console,
-    near: Path | None = None,
+    near: Path | None = None, chosen: str = "", watch: Callable[[dict[str, float]], None] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Write model/ and history.json into `out`; returns the figures of the run. Resumes from out/state."""
+    """Write model/ and history.json into `out`; returns the figures of the run. Resumes from out/state.
+
+    chosen: why the method is what it is, where it was `auto`. watch: is told the figures of every epoch; what it raises
+    ends the training without a model.
+    """
     choose_waiting()
     from metier.train import loop, model
-    from metier.train.network import Shape, load, load_tokenizer, pooling_of
-    from metier.train.sentence import mined, vector_pooling
+    from metier.train.network import load, load_tokenizer
+    from metier.train.sentence import mined
 
     parts = _parts(examples)
     task = lookup("task", task_config.name).from_training(task_config, parts["train"])
     method = lookup("method", config.method)
     base = bases.resolve(config.base_model, config.revision, near)
-    pooling = task.pooling(pooling_of(base, config.pooling))
     if (base.path / "2_Dense").is_dir():
         console.warn("the linear map behind this base (2_Dense) is not trained further; its states are used without it")
-    if pooling == "vector":
-        pooling = vector_pooling(base, task_config.embed.pooling)
-    shape = Shape(task.outputs, task.problem_type, pooling, config.dropout, task.rows)
+    shape = shape_of(task, base, config)
+    memory.check_base(config, base, loop.pick_device(config.device))
     network: Any = load(base, shape, seed, task.label_maps())
     tokenizer = load_tokenizer(base)
     encoding: dict[str, Any] = {
@@ -91,9 +94,12 @@ def train(
     module.to(accelerator.device)
     network.to(accelerator.device)
     splits = _splits(parts, encoded, task, method, module, config, accelerator, console)
+    lengths = splits["train"].lengths
+    memory.check_step(config, network, _count(module, trainable=True), lengths, console, accelerator.device.type)
     preparation = round(time.monotonic() - start, 3)
-    job = loop.Job(module, task, splits["train"], splits["validation"], config, rates, seed)
-    figures = loop.fit(job, out / "state", console)
+    job = loop.Job(module, task, splits["train"], splits["validation"], config, rates, seed, watch)
+    with memory.advised(config, lengths):
+        figures = loop.fit(job, out / "state", console)
     held = splits["validation"]
     if (task.rows == "windows" or getattr(task, "settles", False)) and held is not None:
         with accelerator.autocast():
@@ -115,7 +121,8 @@ def train(
     summary = {
         **figures, "preparation_seconds": preparation, "parameters": _count(network),
         "trainable": _count(module, trainable=True),
-        "base": base.describe() | {"license": base.license}, "method": config.method, "pooling": shape.pooling,
+        "base": base.describe() | {"license": base.license}, "method": config.method,
+        "method_reason": chosen, "pooling": shape.pooling,
         "flat": network.flat, "peak_memory_mb": peak_memory_mb(), "monitor": task.monitor_name,
         "examples": {name: part.num_rows for name, part in parts.items()}, "max_length": encoding["max_length"],
         "learning_rate": rates.learning_rate, "head_learning_rate": rates.head_learning_rate,
@@ -125,6 +132,17 @@ def train(
     }  # fmt: skip
     _tell_result(summary, console)
     return summary
+
+
+def shape_of(task: Any, base: bases.Base, config: TrainConfig) -> Any:
+    """What is put on a base for a task, as a `Shape`."""
+    from metier.train.network import Shape, pooling_of
+    from metier.train.sentence import vector_pooling
+
+    pooling = task.pooling(pooling_of(base, config.pooling))
+    if pooling == "vector":
+        pooling = vector_pooling(base, task.config.embed.pooling)
+    return Shape(task.outputs, task.problem_type, pooling, config.dropout, task.rows)
 
 
 def resolve(config: TrainConfig, method: Any, parameters: int, examples: int, task: Any = None) -> Any:
