@@ -1,8 +1,8 @@
 """Is the plan true? Predicted peak memory and time of training beside what is then measured, case by case.
 
 Each case runs twice in fresh processes: once `metier plan`'s prediction, once the training itself with the same
-recipe, on the embedded bank messages. Seconds are of the processor with one thread, so that other programs on the
-machine disturb neither side; memory is the largest resident set of the training process.
+recipe, on the embedded bank messages or on invented texts. Seconds are of the processor with one thread, so that other
+programs on the machine disturb neither side; memory is the largest resident set of the training process.
 
     python benchmarks/plan.py [--only NAME ...] [--epochs 1]
 """
@@ -11,7 +11,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
+import random
+import re
 import shutil
 import subprocess
 import sys
@@ -20,19 +23,49 @@ import time
 from pathlib import Path
 from typing import Any
 
-TOKENS = {"vocab_size": 30522, "pad_token_id": 0}
-# name -> (random base or minilm, overrides)
-CASES: dict[str, tuple[str, list[str]]] = {
-    "minilm full": ("minilm", []),
-    "minilm lora": ("minilm", ["train.method=lora"]),
-    "minilm frozen": ("minilm", ["train.method=frozen"]),
-    "minilm full, batch 64": ("minilm", ["train.batch_size=64"]),
-    "encoder 20 M full": ("encoder", []),
-    "encoder 20 M lora": ("encoder", ["train.method=lora"]),
-    "encoder 92 M full (carried on)": ("deep", ["train.max_length=64"]),
-    "llama-like 29 M full": ("llama", []),
-    "llama-like 29 M lora": ("llama", ["train.method=lora"]),
+TOKENS = {"vocab_size": 30522, "pad_token_id": 0, "bos_token_id": 101, "eos_token_id": 102}
+# name -> (random base or minilm, task, overrides)
+CASES: dict[str, tuple[str, str, list[str]]] = {
+    "MiniLM, classify, full": ("minilm", "classify", []),
+    "MiniLM, classify, lora": ("minilm", "classify", ["train.method=lora"]),
+    "MiniLM, classify, frozen": ("minilm", "classify", ["train.method=frozen"]),
+    "MiniLM, tag, full": ("minilm", "tag", []),
+    "encoder 20 M, classify, full": ("encoder", "classify", []),
+    "encoder 20 M, classify, lora": ("encoder", "classify", ["train.method=lora"]),
+    "encoder 92 M, classify, full (carried on)": ("deep", "classify", ["train.max_length=64"]),
+    "Llama-like 29 M, classify, full": ("llama", "classify", []),
+    "Llama-like 29 M, generate, full": ("llama", "generate", []),
+    "Llama-like 29 M, generate, lora": ("llama", "generate", ["train.method=lora"]),
+    "Llama-like 29 M, pretrain, full": ("llama", "pretrain", []),
 }
+WORDS = (
+    "account balance branch card charge client country credit customer date deposit fee form fund income interest "
+    "invoice letter limit loan month note office order payment period rate receipt refund request sum tax term week "
+    "year arrived asked closed lost opened paid received sent and at for from in my of on the to with"
+)
+ROWS = 300  # of the invented data
+MEDIAN = 60  # words of a text; lengths are log-normal, as those of real messages about are
+
+
+def data(task: str, folder: Path) -> str:
+    """Invented texts of very different lengths and a recipe for them; returns what `metier run` would be given."""
+    if task == "classify":
+        return "quickstart/bank-messages"
+    draw, lines = random.Random(0), []
+    for _ in range(ROWS):
+        words = draw.choices(WORDS.split(), k=min(400, max(5, round(draw.lognormvariate(math.log(MEDIAN), 0.7)))))
+        text = " ".join(words) + "."
+        row: dict[str, Any] = {"text": text}
+        if task == "tag":
+            row["spans"] = [{"start": found.start(), "end": found.end(), "label": "Sum"}
+                            for found in re.finditer(r"\b(fee|sum|payment)\b", text)]  # fmt: skip
+        if task == "generate":
+            row = {"prompt": text, "completion": " ".join(words[:12])}
+        lines.append(json.dumps(row))
+    (folder / "data.jsonl").write_text("\n".join(lines) + "\n")
+    file = folder / "recipe.yaml"
+    file.write_text(f"name: plan\ntask: {task}\ncollect:\n  sources:\n    - {{path: data.jsonl}}\n")
+    return str(file)
 
 
 def build(kind: str, folder: Path) -> str:
@@ -54,7 +87,8 @@ def build(kind: str, folder: Path) -> str:
             num_key_value_heads=4, **TOKENS),
     }  # fmt: skip
     torch.manual_seed(0)
-    transformers.AutoModel.from_config(configs[kind]()).save_pretrained(folder)
+    made = transformers.AutoModelForCausalLM if kind == "llama" else transformers.AutoModel
+    made.from_config(configs[kind]()).save_pretrained(folder)
     source = resolve("minilm").path
     for pattern in MEANING:
         for file in source.glob(pattern):
@@ -63,20 +97,21 @@ def build(kind: str, folder: Path) -> str:
     return str(folder)
 
 
-def child(side: str, recipe: list[str]) -> dict[str, Any]:
+def child(side: str, name: str, recipe: list[str]) -> dict[str, Any]:
     """One side of one case, in this process."""
     from metier.console import Console, quiet_libraries
-    from metier.run import default_context, find_recipe, run
+    from metier.finding import find_recipe
+    from metier.run import default_context, run
 
     quiet_libraries()
-    found, folder = find_recipe("quickstart/bank-messages", None, recipe)
+    found, folder = find_recipe(name, None, recipe)
     context = default_context(folder, Console(quiet=True))
     done = run(found, context, until="prepare")
     if side == "plan":
         from metier.train.plan import plan
 
         start = time.process_time()
-        made = plan(found.train, found.task, found.seed, done["prepare"], context.store.root, context.console, folder)
+        made = plan(found.train, found.task, found.seed, done["prepare"], context.store.root, folder)
         return {
             "memory": made.peak / 1e6, "seconds": made.seconds * made.processors, "steps": made.steps,
             "cost": time.process_time() - start, "parts": {item.name: item.size / 1e6 for item in made.memory},
@@ -111,17 +146,18 @@ def main() -> None:
     parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
-        print("RESULT" + json.dumps(child(given.child[0], given.child[1:])))
+        print("RESULT" + json.dumps(child(given.child[0], given.child[1], given.child[2:])))
         return
     print("| case | peak memory, predicted | measured | | processor seconds, predicted | measured | | steps |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for name in given.only:
-        kind, changes = CASES[name]
+        kind, task, changes = CASES[name]
         with tempfile.TemporaryDirectory() as folder:
             base = build(kind, Path(folder) / "base")
             recipe = [f"train.base_model={base}", f"train.epochs={given.epochs}", "train.threads=1", "train.bf16=false",
                       "train.early_stopping=0", "train.device=cpu", *changes]  # fmt: skip
-            sides = {side: ask(side, recipe, folder) for side in ("plan", "train")}
+            file = data(task, Path(folder))
+            sides = {side: ask(side, [file, *recipe], folder) for side in ("plan", "train")}
         plan, real = sides["plan"], sides["train"]
         off = [f"{plan[key] / real[key] - 1:+.0%}" for key in ("memory", "seconds")]
         steps = f"{plan['steps']} = {real['steps']}" if plan["steps"] == real["steps"] else "differ"

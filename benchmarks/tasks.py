@@ -28,9 +28,10 @@ from metier.evaluate.intervals import bootstrap_interval
 from metier.evaluate.metrics import for_kind, value
 from metier.evaluate.predict import answers_table, floor_data
 from metier.evaluate.resample import bootstrap, units
+from metier.finding import find_recipe
 from metier.recipe import Recipe
 from metier.registry import lookup
-from metier.run import Context, default_context, find_recipe, run
+from metier.run import Context, default_context, run
 from metier.train.tasks import profile
 from metier.train.tasks.base import short_texts
 

@@ -38,6 +38,7 @@ EXIT_CODES = (
     (130, "stopped with Ctrl-C; finished stages are kept"),
 )
 VARIABLES = (
+    ("METIER_CHROMIUM", "the browser that `metier pdf` prints with; default: the first Chromium on the path"),
     ("METIER_STORE", "folder of the artifacts; default `.metier/store` in the working folder"),
     ("METIER_RUNS", "folder of the runs; default `runs` in the working folder"),
     ("METIER_DATA_MIRROR", "folder in which paths such as `mirror:finance/file.csv` are looked up"),

@@ -29,7 +29,7 @@ def context(folder: Path, base: Path | None = None) -> Context:
 def test_the_view_is_complete(finished: Path) -> None:
     view = finished / "runs" / "small"
     assert {path.name for path in view.iterdir()} == {
-        "report.html", "results.json", "README.md", "recipe.yaml", "run.json", "artifacts", "model",
+        "report.html", "results.json", "README.md", "recipe.yaml", "run.json", "artifacts", "model", "dossier",
     }  # fmt: skip
     stages = {"collect", "prepare", "train", "predictions", "evaluate", "report"}
     assert {path.name for path in (view / "artifacts").iterdir()} == stages

@@ -1,4 +1,4 @@
-"""The doors: reader, operation, task, method, metric, floor, engine and tagger are found by name.
+"""The doors: reader, operation, task, method, metric, floor, check, engine and tagger are found by name.
 
 Purpose: a built-in and a plug-in of another package come through the same door, so that N tasks and M methods stay
 N + M small files. A built-in module registers its object by decorator; another package names an entry point in the
@@ -27,6 +27,7 @@ BUILTINS: dict[str, tuple[str, ...]] = {
     "task": ("metier.train.tasks",),
     "metric": ("metier.evaluate.metrics",),
     "floor": ("metier.evaluate.floors",),
+    "check": ("metier.evaluate.checks.builtin",),
     "engine": ("metier.engines",),
     "tagger": ("metier.tagging",),
 }

@@ -12,12 +12,11 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from metier import recipe as recipes
 from metier.artifact import Artifact, Store, fingerprint
 from metier.console import Console, seconds
 from metier.differences import nearest_difference
@@ -25,22 +24,28 @@ from metier.errors import UserError, nearest
 from metier.prepare.files import digests
 from metier.recipe import Recipe
 
-VERSIONS = {"collect": 3, "prepare": 3, "train": 2, "predictions": 3, "evaluate": 3, "report": 3}
+VERSIONS = {"collect": 3, "prepare": 3, "train": 2, "predictions": 3, "checks": 1, "evaluate": 3, "report": 4}
 PARENTS: dict[str, tuple[str, ...]] = {
     "collect": (),
     "prepare": ("collect",),
     "train": ("prepare",),
     "predictions": ("prepare", "train"),
-    "evaluate": ("prepare", "predictions"),
+    "checks": ("prepare", "train"),
+    "evaluate": ("prepare", "predictions", "checks"),
     "report": ("collect", "prepare", "train", "evaluate"),
 }
 ORDER = tuple(PARENTS)
+OPTIONAL = ("checks",)  # stages that exist only where the recipe asks for them
 # Fields of the task that a stage does not read: changing them costs nothing there.
 _WRITING = ("instruction", "system", "max_new_tokens", "preference")  # how a task that writes asks, and learns
 UNREAD_TASK_FIELDS = {
     "prepare": ("label_names", "class_weights", "sub_tokens", "embed", *_WRITING), "train": ("label_names",),
 }  # fmt: skip
-TITLES = {"predictions": "evaluate: ask every model", "evaluate": "evaluate: compare and judge"}
+TITLES = {
+    "predictions": "evaluate: ask every model",
+    "checks": "evaluate: check the model",
+    "evaluate": "evaluate: compare and judge",
+}
 
 
 @dataclass
@@ -73,7 +78,7 @@ def run(recipe: Recipe, context: Context, until: str = "report") -> dict[str, Ar
     check(recipe)
     start = time.monotonic()
     context.inputs = None
-    stages = _needed(until)
+    stages = [stage for stage in _needed(until) if stage in _order(recipe)]
     if "train" in stages:
         _base(recipe, context)  # a base that is not there is told now, not after an hour of reading
     if until == "report":
@@ -101,6 +106,7 @@ def check(recipe: Recipe) -> None:
     """What can be known to be wrong before anything is read: names behind doors, criteria, contradictions."""
     from metier.evaluate.criteria import check_config
     from metier.registry import names
+    from metier.report.dossier import check_provided
 
     if not recipe.collect.sources:
         raise UserError("the recipe names no documents", "collect.sources", "add at least one file, folder or glob")
@@ -109,6 +115,7 @@ def check(recipe: Recipe) -> None:
         ("engine", "engine.name", recipe.engine.name),
         ("method", "train.method", recipe.train.method),
         *(("floor", "evaluate.floors", name) for name in recipe.evaluate.floors if recipe.evaluate.floors != "auto"),
+        *(("check", "evaluate.checks", name) for name in recipe.evaluate.checks),
         *(("operation", "prepare.operations", name) for name in recipe.prepare.operations),
     ):
         if value not in names(kind) and (kind, value) != ("method", "auto"):
@@ -116,6 +123,7 @@ def check(recipe: Recipe) -> None:
     if recipe.task.multi_label and recipe.task.name != "classify":
         raise UserError("only classify can be multi-label", "task.multi_label", "remove it")
     check_config(recipe.evaluate, recipe.task)
+    check_provided(recipe.report.provided)
 
 
 def settled(recipe: Recipe, context: Context) -> Recipe:
@@ -143,7 +151,7 @@ def _check_labels(recipe: Recipe, context: Context) -> None:
 def identity(stage: str, recipe: Recipe, context: Context) -> dict[str, Any]:
     """Everything that decides what comes out of a stage; parents must be in context.done."""
     content: dict[str, Any] = {"stage": stage, "version": VERSIONS[stage]}
-    content["parents"] = {name: context.done[name].fingerprint for name in PARENTS[stage]}
+    content["parents"] = {name: context.done[name].fingerprint for name in _parents(stage, recipe)}
     if "collect" in PARENTS[stage] and (unread := context.done["collect"].summary.get("passing_files")):
         content["unread"] = unread  # files that another reading of the same bytes may yield
     if stage == "collect":
@@ -160,6 +168,7 @@ def identity(stage: str, recipe: Recipe, context: Context) -> dict[str, Any]:
             "prepare": ("prepare", "task", "seed"),
             "train": ("train", "task", "seed"),
             "predictions": ("evaluate", "task", "seed"),
+            "checks": ("evaluate", "task", "seed"),
             "evaluate": ("evaluate", "task", "seed"),
         }[stage]
         content["config"] = {name: _identity_of(getattr(recipe, name)) for name in sections}
@@ -177,6 +186,9 @@ def identity(stage: str, recipe: Recipe, context: Context) -> dict[str, Any]:
         if stage == "predictions":  # only what changes an answer, so that a new criterion asks no model again
             keep = ("floors", "base", "corpus")
             content["config"]["evaluate"] = {k: v for k, v in content["config"]["evaluate"].items() if k in keep}
+        if stage == "checks":
+            keep = ("checks", *recipe.evaluate.checks)
+            content["config"]["evaluate"] = {k: v for k, v in content["config"]["evaluate"].items() if k in keep}
     versions = _plugins(stage, recipe, context)
     return content | {"plugins": versions} if versions else content
 
@@ -191,6 +203,7 @@ def _plugins(stage: str, recipe: Recipe, context: Context) -> list[str]:
         "prepare": [("operation", name) for name in recipe.prepare.operations] + [("task", recipe.task.name)],
         "train": [("task", recipe.task.name), ("method", recipe.train.method)],
         "predictions": [("floor", name) for name in floor_names(recipe.evaluate, recipe.task)],
+        "checks": [("check", name) for name in recipe.evaluate.checks],
         "evaluate": [("metric", name) for name in names("metric")],  # every one that fits is computed
     }.get(stage, [])
     if stage == "collect":  # a reader serves the extension that it is named after
@@ -244,7 +257,8 @@ def why(recipe: Recipe, context: Context) -> list[dict[str, Any]]:
     """
     check(recipe)
     lines: list[dict[str, Any]] = []
-    for stage in ORDER:
+    order = _order(recipe)
+    for stage in order:
         wanted = identity(stage, recipe, context)
         found = context.store.find(stage, fingerprint(wanted))
         if found is not None and found.summary.get("passing"):
@@ -258,7 +272,7 @@ def why(recipe: Recipe, context: Context) -> list[dict[str, Any]]:
         else:
             differences = nearest_difference(wanted, context.store.all(stage))
         lines.append({"stage": stage, "state": "run", "fingerprint": fingerprint(wanted), "differences": differences})
-        later = ORDER[ORDER.index(stage) + 1 :]
+        later = order[order.index(stage) + 1 :]
         lines += [{"stage": name, "state": "run after it", "fingerprint": "", "differences": []} for name in later]
         break
     return lines
@@ -277,7 +291,7 @@ def run_stage(stage: str, recipe: Recipe, context: Context) -> None:
     console.heading(TITLES.get(stage, stage))
     if passing:
         console.say(f"  reading again: {passing} files failed the last time for a reason that may have passed")
-    parents = {name: context.done[name].fingerprint for name in PARENTS[stage]}
+    parents = {name: context.done[name].fingerprint for name in _parents(stage, recipe)}
     work = _work(stage, recipe, context)
     context.done[stage] = context.store.build(stage, wanted, parents, work, again=bool(passing))
     context.fresh.add(stage)
@@ -313,12 +327,20 @@ def _work(stage: str, recipe: Recipe, context: Context) -> Callable[[Path], dict
             recipe.evaluate, recipe.task, recipe.seed, done["prepare"], done["train"], recipe.train, out, console,
             near=context.base,
         )  # fmt: skip
+    if stage == "checks":
+        from metier.evaluate.checks.base import Asked
+        from metier.evaluate.checks.run import ask_all
+
+        asked = Asked(recipe.evaluate, recipe.task, recipe.train, recipe.seed, done["prepare"], done["train"], console,
+                      context.base)  # fmt: skip
+        return lambda out: ask_all(asked, out)
     if stage == "evaluate":
         from metier.evaluate.stage import evaluate
 
         return lambda out: evaluate(
-            recipe.evaluate, recipe.task, recipe.seed, done["prepare"], done["predictions"], out, console
-        )
+            recipe.evaluate, recipe.task, recipe.seed, done["prepare"], done["predictions"], out, console,
+            done.get("checks"),
+        )  # fmt: skip
     from metier.report.stage import report
     from metier.runs import facts
 
@@ -334,56 +356,18 @@ def _needed(until: str) -> list[str]:
     return [stage for stage in ORDER if stage in wanted]
 
 
+def _order(recipe: Recipe) -> tuple[str, ...]:
+    """The stages that this recipe has, in order."""
+    return tuple(stage for stage in ORDER if stage not in OPTIONAL or recipe.evaluate.checks)
+
+
+def _parents(stage: str, recipe: Recipe) -> list[str]:
+    """The stages of this recipe that a stage reads."""
+    return [name for name in PARENTS[stage] if name in _order(recipe)]
+
+
 def _identity_of(value: Any) -> Any:
     return value.identity() if hasattr(value, "identity") else value
-
-
-def find_recipe(
-    name: str, task: str | None = None, overrides: Sequence[str] = (), console: Console | None = None
-) -> tuple[Recipe, Path]:
-    """A recipe file, a shipped recipe by name, or a bare data file: (recipe, folder its paths start from).
-
-    console: told what was guessed about a bare data file.
-    """
-    if not name:
-        raise UserError("no recipe and no data were named", "command line", "metier run data.csv --task classify")
-    path = Path(name)
-    if task is not None and (path.suffix.lower() in (".yaml", ".yml") or (_shipped(name) and not path.exists())):
-        raise UserError("--task is for a bare data file; a recipe says its task itself", name,
-                        f"write task={task} instead of --task {task}")  # fmt: skip
-    if path.suffix.lower() in (".yaml", ".yml") and (path.is_file() or not _shipped(name)):
-        return recipes.load(path, overrides), path.parent
-    shipped = _shipped(name)
-    if shipped and not path.exists():
-        data = recipes.override(recipes.read_yaml(shipped), overrides)
-        data.setdefault("name", name.removesuffix(".yaml").replace("/", "-"))
-        return recipes.parse(data, str(shipped)), shipped.parent
-    if path.exists() or "://" in name:
-        from metier.drafting import draft
-
-        key = "collect.sources.0.columns"
-        said = recipes.override({"collect": {"sources": [{}]}}, [o for o in overrides if o.startswith(key)])
-        columns = said["collect"]["sources"][0].get("columns")
-        columns = {role: str(name) for role, name in columns.items()} if isinstance(columns, dict) else None
-        made = draft(name, task, columns=columns)
-        if console is not None and (guessed := [line for line in made.seen if "guessed: " in line]):
-            console.say(f"{path.name}: {guessed[0]}")
-        return recipes.parse(recipes.override(made.data, overrides), f"recipe made for {path}"), Path.cwd()
-    raise UserError(
-        f"there is no recipe and no data called '{name}'", str(path.absolute()),
-        f"check the path; or a shipped recipe: {nearest(name, shipped_names())}",
-    )  # fmt: skip
-
-
-def shipped_names() -> list[str]:
-    """Names of the recipes in the package, such as `finance/customer-service`."""
-    root = Path(__file__).parent / "recipes"
-    return sorted(str(path.relative_to(root).with_suffix("").as_posix()) for path in root.glob("*/*.yaml"))
-
-
-def _shipped(name: str) -> Path | None:
-    path = Path(__file__).parent / "recipes" / f"{name.removesuffix('.yaml')}.yaml"
-    return path if name and not os.path.isabs(name) and ".." not in Path(name).parts and path.is_file() else None
 
 
 def command_line() -> str:

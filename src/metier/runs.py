@@ -12,6 +12,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from metier.artifact import hash_file
 from metier.collect.download import SCHEME
 from metier.console import Console
 from metier.errors import UserError
@@ -46,7 +47,27 @@ def facts(recipe: Recipe, context: Context) -> dict[str, Any]:
         "command": f"metier run runs/{recipe.name}/recipe.yaml",
         "seconds": {stage: artifact.seconds for stage, artifact in done.items()},
         "chosen": None if context.chosen is None else vars(context.chosen),
+        "lineage": _lineage(context, rejected), "model_files": _weights(done["train"].path / "model"),
     }  # fmt: skip
+
+
+def _lineage(context: Context, rejected: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row a source file: see report/lineage.py."""
+    import pyarrow.parquet as pq
+
+    from metier.report.lineage import trace
+
+    done = context.done
+    documents = pq.read_table(done["collect"].path / "documents.parquet", columns=["source"])["source"]
+    examples = pq.read_table(done["prepare"].path / "examples.parquet", columns=["source", "split"])
+    files = done["collect"].identity["config"].get("files") or []
+    both = zip(examples["source"].to_pylist(), examples["split"].to_pylist(), strict=True)
+    return trace(files, documents.to_pylist(), both, rejected)
+
+
+def _weights(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file of weights of the tuned model, by name."""
+    return {path.name: hash_file(path) for path in sorted(folder.glob("*.safetensors"))}
 
 
 def check_view(recipe: Recipe, context: Context) -> None:
@@ -70,7 +91,9 @@ def write_view(recipe: Recipe, context: Context) -> Path:
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
     for file in context.done["report"].path.iterdir():
-        if file.name != "artifact.json":
+        if file.is_dir():
+            shutil.copytree(file, fresh / file.name)
+        elif file.name != "artifact.json":
             shutil.copy2(file, fresh / file.name)
     (fresh / "recipe.yaml").write_text(dump(moved(recipe, context.base, final)), encoding="utf-8")
     write_json(

@@ -1,8 +1,9 @@
 """`metier tune`: search good settings on the validation split, with Optuna.
 
 Purpose: every trial is an ordinary training of the store, so that the best one is reused by the run that follows, and a
-search that was killed goes on: its journal lies in runs/<name>.tune/, and the trial that was running is taken up where
-its last checkpoint stands. What a trial draws depends on the seed, its number and the trials before it alone.
+search that was killed goes on: its trials lie in runs/<name>.tune/trials.db (SQLite), and the one that was running is
+taken up where its last checkpoint stands. What a trial draws depends on the seed, its number and the trials before it
+alone.
 Only the validation split is looked at; the test split stays unseen until `metier run`.
 Trade-off: trials run one after another. A pruned trial leaves its figures, not its weights.
 Not covered: searching bases, data or tasks; those are recipes of their own.
@@ -40,6 +41,7 @@ class Search:
     context: Context
     study: Any  # an Optuna study
     space: dict[str, Range | tuple[Any, ...]]
+    as_it_is: float  # the figure of the recipe itself, over the same seeds as a trial's
 
 
 def tune(recipe: Recipe, context: Context) -> Path:
@@ -57,13 +59,39 @@ def tune(recipe: Recipe, context: Context) -> Path:
     for key, choices in recipe.tune.space.items():  # a value that the recipe would refuse is told before any training
         for value in (choices.low, choices.high) if isinstance(choices, Range) else choices:
             _with(recipe, {key: value})
-    own = _train(recipe, context)
+    config, console = recipe.tune, context.console
+    each = f" of {config.seeds} trainings" if config.seeds > 1 else ""
+    ends = f", none that starts after {config.minutes:g} minutes" if config.minutes else ""
+    console.say(f"search: at most {config.trials} trials{each}{ends}, after the recipe as it is; figures are those of "
+                "the validation split")  # fmt: skip
+    first = [_train(recipe.model_copy(update={"seed": recipe.seed + offset}), context)
+             for offset in range(config.seeds)]  # fmt: skip
+    own, as_it_is = first[0], sum(map(_best, first)) / len(first)
     space = recipe.tune.space or default_space(recipe.train.method, own["learning_rate"], own["planned_epochs"])
-    search = Search(recipe, context, _study(optuna, folder, recipe, context, space), space)
+    search = Search(recipe, context, _study(optuna, folder, recipe, context, space), space, as_it_is)
     _take_up(search.study)
-    context.console.say(f"the recipe as it is: validation {own['monitor']} {_best(own):.4f}")
+    console.say(f"the recipe as it is: validation {own['monitor']} {as_it_is:.4f} in {seconds(own['seconds'])}")
+    left = config.trials - len(_ended(search.study))
+    most = left * config.seeds * own["seconds"] * _longest(space, own)
+    console.say(f"{left} of {config.trials} trials are left: {seconds(most)} at most if each goes to its end, by that; "
+                + ("hopeless ones are pruned" if config.prune else "none is pruned"))  # fmt: skip
+    for key, choices in space.items():
+        console.say(f"  {key}: {_told(choices)}")
     _go_on(optuna, search, start)
     return _write(search, own, folder)
+
+
+def _longest(space: dict[str, Range | tuple[Any, ...]], own: dict[str, Any]) -> float:
+    """How many times longer than the recipe as it was trained a trial may take, by its epochs."""
+    choices = space.get("train.epochs", ())
+    numbers = [choices.high] if isinstance(choices, Range) else [one for one in choices if isinstance(one, int | float)]
+    return float(max([own["planned_epochs"], *numbers])) / max(0.01, float(own["epochs"]))
+
+
+def _told(choices: Range | tuple[Any, ...]) -> str:
+    if isinstance(choices, Range):
+        return f"{choices.low:g} to {choices.high:g}" + (", logarithmic" if choices.log else "")
+    return ", ".join(map(str, choices))
 
 
 def _go_on(optuna: Any, search: Search, start: float) -> None:
@@ -150,16 +178,13 @@ def _with(recipe: Recipe, settings: dict[str, Any]) -> Recipe:
 
 
 def _study(optuna: Any, folder: Path, recipe: Recipe, context: Context, space: dict[str, Any]) -> Any:
-    """The study of exactly this search: other data, another base or another space is another study of the journal."""
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
-
+    """The study of exactly this search: other data, another base or another space is another study of the file."""
     wanted = {"train": identity("train", recipe, context), "seeds": recipe.tune.seeds,
               "space": {key: choices.identity() if isinstance(choices, Range) else list(choices)
                         for key, choices in space.items()}}  # fmt: skip
     startup = recipe.tune.startup
     return optuna.create_study(
-        study_name=fingerprint(wanted), storage=JournalStorage(JournalFileBackend(str(folder / "journal.log"))),
+        study_name=fingerprint(wanted), storage=f"sqlite:///{(folder / 'trials.db').absolute()}",
         direction="maximize", load_if_exists=True,
         pruner=optuna.pruners.MedianPruner(n_startup_trials=startup, n_warmup_steps=1),
     )  # fmt: skip
@@ -192,9 +217,10 @@ def _write(search: Search, own: dict[str, Any], folder: Path) -> Path:
     done = sorted((one for one in trials if one.state.name == "COMPLETE"), key=lambda one: -one.value)
     rows = [{"trial": number + 1, "state": STATES[one.state.name],
              "validation": one.value if one.value is not None else max(one.intermediate_values.values(), default=None),
-             **one.user_attrs.get("settings", {})} for number, one in enumerate(trials)]  # fmt: skip
+             **one.user_attrs.get("settings", {}), "error": one.user_attrs.get("error", "")}
+            for number, one in enumerate(trials)]  # fmt: skip
     text = io.StringIO()
-    writer = csv.DictWriter(text, ["trial", "state", "validation", *search.space])
+    writer = csv.DictWriter(text, ["trial", "state", "validation", *search.space, "error"])
     writer.writeheader()
     writer.writerows(rows)
     (folder / "trials.csv").write_text(text.getvalue(), encoding="utf-8")
@@ -203,13 +229,15 @@ def _write(search: Search, own: dict[str, Any], folder: Path) -> Path:
     weights = _importance(search)
     if weights:
         console.say("importance: " + ", ".join(f"{key} {share:.0%}" for key, share in weights.items()))
-    better = bool(done) and done[0].value > _best(own)
+    better = bool(done) and done[0].value > search.as_it_is
     settings = done[0].user_attrs["settings"] if better else {}
     best = _with(recipe, settings).model_copy(update={"tune": type(recipe.tune)()})
     (folder / "best.yaml").write_text(dump(moved(best, search.context.base, folder)), encoding="utf-8")
-    write_json({"monitor": own["monitor"], "as_it_is": _best(own), "best": done[0].value if done else None,
+    write_json({"monitor": own["monitor"], "as_it_is": search.as_it_is, "best": done[0].value if done else None,
                 "settings": settings, "importance": weights, "trials": rows}, folder / "tune.json")  # fmt: skip
     spent = sum((one.datetime_complete - one.datetime_start).total_seconds() for one in trials)
+    states = [STATES[one.state.name] for one in trials]
+    console.say(", ".join(f"{states.count(name)} {name}" for name in ("done", "pruned", "failed")))
     told = f"best: validation {done[0].value:.4f} with {settings}" if better else "no trial beat the recipe as it is"
     console.say(f"{told}; {len(trials)} trials in {seconds(spent)}; next: metier run {folder / 'best.yaml'}")
     return folder

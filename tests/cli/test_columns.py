@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from metier.finding import find_recipe
 from metier.recipe import load
-from metier.run import find_recipe
 from small import Answer, rows, write_csv
 
 Metier = Callable[..., Answer]

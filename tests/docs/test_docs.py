@@ -20,7 +20,7 @@ import yaml
 from metier import recipe as recipes
 from metier.cli import app
 from metier.evaluate.criteria import parse as parse_criterion
-from metier.run import shipped_names
+from metier.finding import shipped_names
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])

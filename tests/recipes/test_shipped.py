@@ -17,8 +17,9 @@ from metier.collect.download import SCHEME
 from metier.collect.stage import find_inputs
 from metier.console import Console
 from metier.evaluate.criteria import check_config
+from metier.finding import find_recipe, shipped_names
 from metier.recipe import load, parse
-from metier.run import check, find_recipe, run, shipped_names
+from metier.run import check, run
 from metier.run import default_context as context_of
 from small import NO_NET, Answer, process
 

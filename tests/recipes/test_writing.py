@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from metier.console import Console
+from metier.finding import find_recipe
 from metier.recipe import parse
 from metier.run import default_context as context_of
-from metier.run import find_recipe, run
+from metier.run import run
 
 NAMES = {
     "healthcare/question-summaries": ("generate", "health/meqsum"),

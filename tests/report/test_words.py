@@ -46,7 +46,7 @@ def test_steps_kinds_and_leaks_have_words():
 
 
 def test_no_string_is_left_over():
-    code = "".join(path.read_text(encoding="utf-8") for path in FOLDER.iterdir() if path.suffix in (".py", ".j2"))
+    code = "".join(path.read_text(encoding="utf-8") for path in FOLDER.rglob("*") if path.suffix in (".py", ".j2"))
     stems = set(re.findall(r"[\"'`]([a-z_]+)\.", code)) | {"kind", "kind_score"}
     for key in strings():
         stem = key.partition(".")[0]

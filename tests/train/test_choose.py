@@ -46,6 +46,7 @@ def sized(tmp_path):
 )
 def test_rules(sized, monkeypatch, parameters, sentence, each, kind, free, method, rule):
     monkeypatch.setattr(memory, "available", lambda device: free)
+    monkeypatch.setattr(module, "names", lambda kind: ["full", "lora", "frozen", "qlora"])
     monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: object())
     base, labels = sized(parameters, sentence), {"a": each, "b": 900}
     found = choose(kind, labels, 1000, base, "cpu")

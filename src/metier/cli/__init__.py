@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import typer
 
-from metier.cli import bases, deidentify, inspect, new, plan, predict, run, runs, schema, show, stages, tune, why
+from metier.cli import bases, deidentify, inspect, new, pdf, plan, predict, run, runs, schema, show, stages, tune, why
 from metier.console import quiet_libraries
 
 INTERRUPTED = 130  # what Typer exits with after Ctrl-C
@@ -25,7 +25,7 @@ app = typer.Typer(
 ADDERS = (
     run.add, new.add, inspect.add, plan.add, tune.add,
     show.add, why.add, schema.add, stages.add, deidentify.add, predict.add, runs.add,
-    bases.add,
+    bases.add, pdf.add,
 )  # fmt: skip
 for add in ADDERS:
     add(app)

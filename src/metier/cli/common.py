@@ -25,7 +25,8 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and er
 def prepare(recipe: str, overrides: list[str] | None, task: str | None, quiet: bool) -> tuple[Recipe, Context]:
     """The resolved recipe and where it runs."""
     from metier.console import Console
-    from metier.run import command_line, default_context, find_recipe
+    from metier.finding import find_recipe
+    from metier.run import command_line, default_context
 
     console = Console(quiet=quiet)
     found, base = find_recipe(recipe, task, overrides or [], console)

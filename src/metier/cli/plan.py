@@ -22,7 +22,7 @@ def add(app: typer.Typer) -> None:
 
         found, context = prepare(recipe, overrides, task, quiet)
         done = run_recipe(found, context, until="prepare")
-        made = predict(found.train, found.task, found.seed, done["prepare"], context.store.root, context.console,
-                       context.base)  # fmt: skip
+        store = context.store.root
+        made = predict(found.train, found.task, found.seed, done["prepare"], store, context.base)
         show(made, Console(sys.stdout))
         demand(made, found.train)

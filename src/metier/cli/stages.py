@@ -46,7 +46,7 @@ def _add(app: typer.Typer, stage: str) -> None:
 
 
 def _is_data(name: str) -> bool:
-    from metier.run import shipped_names
+    from metier.finding import shipped_names
 
     return Path(name).suffix.lower() not in (".yaml", ".yml") and name not in shipped_names()
 

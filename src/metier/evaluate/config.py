@@ -22,6 +22,9 @@ class EvaluateConfig(Section):
     base: bool = True
     """Compare with the untouched base: a linear probe on its frozen embeddings and zero-shot by label names;
     for retrieval its own vectors."""
+    checks: tuple[str, ...] = ()
+    """What the models are asked beyond the test set (names behind the door `check`). Each stores what was said and
+    gives figures."""
     accept: tuple[str, ...] = ()
     """Acceptance criteria, written before the run: `accuracy >= 0.9`, `accuracy > tfidf + 0.01`,
     `recall[fraud] >= 0.8`, `macro_f1 >= base - 0.02`, `mae <= 0.2`. Every one must be met. Empty: the tuned model must

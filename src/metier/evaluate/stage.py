@@ -19,6 +19,8 @@ import pyarrow as pa
 from metier.artifact import Artifact
 from metier.console import Console
 from metier.evaluate import cases, load, notes, wording, written
+from metier.evaluate.checks.base import Told
+from metier.evaluate.checks.run import judge_all, warnings
 from metier.evaluate.classes import class_metric, confusion, figure, per_class, reliability
 from metier.evaluate.compare import Pair, Setting, compare, difference_interval, finish
 from metier.evaluate.config import EvaluateConfig
@@ -55,7 +57,7 @@ class Measured:
 
 def evaluate(
     config: EvaluateConfig, task: TaskConfig, seed: int, examples: Artifact, predictions: Artifact, out: Path,
-    console: Console,
+    console: Console, checks: Artifact | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Judge the tuned model; writes results.json and cases.parquet into `out`, returns decision and primary figures."""
     told = profile(task)
@@ -73,6 +75,7 @@ def evaluate(
     measured = _measure(found, [*metrics, *_class_metrics(criteria, found["tuned"])], setting)
     comparisons = _comparisons(measured, setting, metrics)
     blocks = _model_blocks(measured, described, setting, metrics)
+    checked = judge_all(checks, Told(config, task, seed, rows, found, known, setting))
     evidence = _evidence(blocks, comparisons, measured, criteria, setting, told)
     verdict = decide(criteria, evidence, source)
     counts = _cases(measured, rows, task, out, primary)
@@ -80,9 +83,10 @@ def evaluate(
     results = {
         "task": task.model_dump(mode="json"), "profile": {"kind": kind, "pipeline": told.pipeline},
         "primary": primary, "decided_by": {name: decided_by(primary, name) for name in blocks},
-        "models": blocks, "comparisons": comparisons, "verdict": verdict, "cases": counts,
+        "models": blocks, "comparisons": comparisons, "verdict": verdict, "cases": counts, "checks": checked,
         "warnings": [{"text": text, "text_zh": text_zh} for text, text_zh in
-                     [*gaps, *notes.split(found, unit, len(known)), *notes.models(found, measured.values)]],
+                     [*gaps, *notes.split(found, unit, len(known)), *notes.models(found, measured.values),
+                      *warnings(checked)]],
         "data": {"test": len(rows), "groups": unit.count if unit.clustered else _named(rows), "classes": len(known)},
         "settings": {"alpha": config.alpha, "power": config.power, "bootstrap": config.bootstrap, "seed": seed},
     }  # fmt: skip

@@ -13,7 +13,7 @@ import yaml
 from metier.report import charts
 from metier.report.words import Words
 
-STAGES = ("collect", "prepare", "train", "predictions", "evaluate", "report")
+STAGES = ("collect", "prepare", "train", "predictions", "checks", "evaluate", "report")
 
 
 def making(facts: Mapping[str, Any], words: Words) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The report: one page for the person who signs, the same figures for programs, and a model card.
 
-Purpose: three files from one set of facts. report.html is complete in itself (no script, no network, English and
-Chinese), results.json has every figure, README.md is a model card in Hugging Face form.
+Purpose: files from one set of facts. report.html is complete in itself (no script, no network, English and Chinese),
+results.json has every figure, README.md is a model card in Hugging Face form, dossier/ holds the other documents.
 Trade-off: the page carries both languages in full, so it is twice as long as it need be and needs no script.
 Not covered: judging. The verdict comes from the evaluation and is only told here. Equal facts give equal bytes: no
 clock is read.
@@ -18,16 +18,23 @@ from markupsafe import Markup, escape
 
 import metier
 from metier.console import Console
-from metier.report import card, data, evidence, making, opening
+from metier.report import card, checks, data, evidence, making, opening
 from metier.report.config import ReportConfig
+from metier.report.dossier import dossier
 from metier.report.words import LANGUAGES, Words
 from metier.tables import write_json
 
 LANG = {"en": "en", "zh": "zh-Hans"}  # BCP 47, as `lang` attributes want it
 
+DOCUMENTS = (
+    ("dossier.card", "README.md"), ("dossier.data-card", "dossier/data-card.html"),
+    ("dossier.annex-iv", "dossier/annex-iv.html"), ("dossier.gbt-45654", "dossier/gbt-45654.html"),
+    ("dossier.lineage", "dossier/lineage.html"), ("dossier.lineage-csv", "dossier/lineage.csv"),
+)  # fmt: skip
+
 
 def report(config: ReportConfig, facts: dict[str, Any], out: Path, console: Console) -> dict[str, Any]:
-    """Write report.html, results.json and README.md into `out`; returns {"decision", "files": {name: bytes}}.
+    """Write report.html, results.json, README.md and dossier/ into `out`; returns {"decision", "files": {name: bytes}}.
 
     facts: what the other stages said of themselves, see `run.py`; missing parts are shown as "no data".
     """
@@ -36,7 +43,12 @@ def report(config: ReportConfig, facts: dict[str, Any], out: Path, console: Cons
     # newline="\n": the same bytes on every system.
     (out / "report.html").write_text(page(config, facts), encoding="utf-8", newline="\n")
     (out / "README.md").write_text(card.card(config, facts), encoding="utf-8", newline="\n")
-    files = {name: (out / name).stat().st_size for name in ("report.html", "results.json", "README.md")}
+    (out / "dossier").mkdir(exist_ok=True)
+    sheets = dossier(config, facts)
+    for name, text in sheets.items():
+        (out / "dossier" / name).write_text(text, encoding="utf-8", newline="\n")
+    written = ("report.html", "results.json", "README.md", *(f"dossier/{name}" for name in sheets))
+    files = {name: (out / name).stat().st_size for name in written}
     decision = facts["results"]["verdict"]["decision"]
     console.say(f"  {decision}; report.html {files['report.html'] / 1024:,.0f} kB")  # the folder is still a partial one
     return {"decision": decision, "files": files}
@@ -97,6 +109,7 @@ def page(config: ReportConfig, facts: Mapping[str, Any]) -> str:
         versions=versions,
         names=[(code, Words(code)("page.language"), LANG[code]) for code in LANGUAGES],
         show_texts=config.show_texts,
+        documents=DOCUMENTS,
         version=metier.__version__,
     )
 
@@ -109,6 +122,7 @@ def _version(code: str, facts: Mapping[str, Any], show_texts: bool) -> dict[str,
         "t": words,
         "opening": opening.opening(facts, words, show_texts),
         "evidence": evidence.evidence(facts, words, show_texts),
+        "checks": checks.checks(facts, words, show_texts),
         "data": data.data(facts, words, show_texts),
         "making": making.making(facts, words),
     }

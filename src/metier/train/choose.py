@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from metier.artifact import Artifact
 from metier.errors import UserError
+from metier.registry import names
 from metier.train import memory
 from metier.train.bases import Base
 from metier.train.config import TaskConfig
@@ -74,13 +75,16 @@ def choose(kind: str, labels: Mapping[str, int], examples: int, base: Base, devi
         return Choice("full", "fits", figures)
     if _fits("lora", parameters, free):
         return Choice("lora", "tight", figures)
-    if _fits("qlora", parameters, free) and importlib.util.find_spec("bitsandbytes"):
+    four_bit = "qlora" in names("method") and importlib.util.find_spec("bitsandbytes") is not None
+    if four_bit and _fits("qlora", parameters, free):
         whole = sum(memory.fixed("lora", parameters, 0).values())
         return Choice("qlora", "tightest", figures | {"need": gigabytes(whole)})
-    less = sum(memory.fixed("qlora", parameters, 0).values())
+    tightest = "qlora" if "qlora" in names("method") else "lora"
+    less = sum(memory.fixed(tightest, parameters, 0).values())
     raise UserError(
-        f"no method fits: {parameters:,} parameters need {gigabytes(less)} even in 4 bits; {figures['free']} are free",
-        "train.base_model", 'choose a smaller base, or pip install "metier[qlora]" if its package is missing',
+        f"no method fits: {parameters:,} parameters need {gigabytes(less)} untouched under {tightest}, which is more "
+        f"than half of what is free ({figures['free']})", "train.base_model",
+        "choose a smaller base" + ("" if four_bit or tightest == "lora" else ', or pip install "metier[qlora]"'),
     )  # fmt: skip
 
 

@@ -127,8 +127,7 @@ def fit(job: Job, folder: Path, console: Console) -> dict[str, Any]:
             for batch in plan.batches[progress.position :]:
                 if progress.step >= job.total:
                     break
-                backward = joint.backward if job.joint else _backward
-                progress.loss_sum += backward(job, model, accelerator, batch, mean_weight)
+                progress.loss_sum += gradient(job, model, accelerator, batch, mean_weight)
                 if not math.isfinite(progress.loss_sum):
                     raise UserError(
                         f"training has diverged: the loss is {progress.loss_sum} at step {progress.step + 1}",
@@ -242,9 +241,11 @@ def reuse_memory() -> None:
             libc.mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD: do not give it back
 
 
-def _backward(job: Job, model: nn.Module, accelerator: Any, batch: Sequence[int], mean_weight: float) -> float:
+def gradient(job: Job, model: nn.Module, accelerator: Any, batch: Sequence[int], mean_weight: float) -> float:
     """Add the gradient of the batch's loss, divided by `mean_weight`, to the parameters; returns this process's part
     of the loss, not divided."""
+    if job.joint:
+        return joint.backward(job, model, accelerator, batch, mean_weight)
     train, config, total = job.train, job.config, 0.0
     for part, weight in _parts(batch, train.lengths, config.max_batch_tokens, accelerator):
         logits = model([train.inputs[i] for i in part])

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Any
 
 from metier.console import Console
 from metier.errors import UserError
+from metier.registry import names
 from metier.train.bases import Base
 from metier.train.config import TrainConfig
 
@@ -107,7 +109,7 @@ def check_base(config: TrainConfig, base: Base, device: str) -> None:
     if free is None or need <= free:
         return
     fix = "choose a smaller base"
-    for method in ("lora", "qlora"):
+    for method in (name for name in ("lora", "qlora") if name in names("method")):
         less = sum(fixed(method, parameters, 0).values())
         if config.method == "full" and less < free:
             fix = f"set train.method: {method}, which needs {gigabytes(less)}"
@@ -142,6 +144,37 @@ def check_step(config: TrainConfig, network: Any, trainable: int, lengths: Seque
     if need > DOUBT * free:
         raise UserError(*told)
     console.warn(f"{told[0]}; if it fails: {told[2]}")
+
+
+def peak_mb() -> float | None:
+    """Largest resident memory of this process so far, in MB; of the accelerator if any; None: not measured."""
+    import torch
+
+    if torch.cuda.is_available():
+        return round(torch.cuda.max_memory_allocated() / 1e6, 1)
+    peak = _status("VmHWM")
+    if peak is not None:
+        return round(peak / 1e6, 1)
+    try:
+        import resource
+    except ImportError:  # Windows has no such figure in its standard library
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / 1e6 if sys.platform == "darwin" else peak / 1e3, 1)
+
+
+def resident() -> int:
+    """Bytes of memory that this process holds now (0 where the system does not say)."""
+    return _status("VmRSS") or 0
+
+
+def _status(name: str) -> int | None:
+    """Bytes, from what Linux says of this process; unlike getrusage it leaves out the process that started this one."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")), None)
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -8,25 +8,26 @@ Not covered: collect, prepare and evaluate; on a GPU the rest of the program, wh
 
 from __future__ import annotations
 
-import math
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pyarrow.compute as pc
 
 from metier.artifact import Artifact
 from metier.console import Console, seconds
 from metier.errors import UserError
-from metier.registry import names
 from metier.tables import read
 from metier.train import bases, memory
-from metier.train.batching import batches_per_epoch
 from metier.train.config import TaskConfig, TrainConfig
 from metier.train.memory import gigabytes
 
+if TYPE_CHECKING:
+    from metier.train.rehearsal import Counted, Measured
+
+STEP = "a step"  # the line of the plan that train.max_batch_tokens moves
 SPARE_DISK = 50e6  # bytes for tokenizer, history and records
 
 
@@ -74,80 +75,69 @@ class Plan:
 
 
 def plan(
-    config: TrainConfig, task: TaskConfig, seed: int, examples: Artifact, store: Path, console: Console,
-    near: Path | None = None,
+    config: TrainConfig, task: TaskConfig, seed: int, examples: Artifact, store: Path, near: Path | None = None
 ) -> Plan:  # fmt: skip
     """Rehearse and predict. Nothing is trained or kept; the base's weights are not read."""
-    from metier.train import rehearsal
+    from metier.train import rehearsal, standin
     from metier.train.threads import choose_waiting
 
     choose_waiting()
-    table = read(examples.path / "examples.parquet")
-    parts = {name: table.filter(pc.equal(table["split"], name)) for name in ("train", "validation")}
-    if not parts["train"].num_rows:
+    table = examples.path / "examples.parquet"
+    if not pc.sum(pc.equal(read(table)["split"], "train")).as_py():
         raise UserError("there are no training examples", "split 'train'", "see the funnel of the prepare stage")
-    assert config.method in names("method")
     base = bases.resolve(config.base_model, config.revision, near)
-    whole = rehearsal.configuration(base)
-    layers = memory.Dimensions.of(whole).layers
-    small = rehearsal.parameters_of(whole) <= rehearsal.SMALL or layers <= rehearsal.DEPTHS[1]
+    whole = standin.configuration(base)
+    layers, (few, more) = memory.Dimensions.of(whole).layers, standin.DEPTHS
+    small = standin.parameters_of(whole) <= standin.SMALL or layers <= more
     start = time.monotonic()
-    scene = rehearsal.set_scene(config, task, parts, base, seed, None if small else rehearsal.DEPTHS[1], console)
-    measured = rehearsal.rehearse(scene, config, layers if small else rehearsal.DEPTHS[1], seed)
+    order = rehearsal.Order(config, task, seed, table, base, None if small else more)
+    measured, counted = rehearsal.ask(order)
+    how = "steps on the whole base with random weights"
     if not small:
-        less = rehearsal.set_scene(config, task, parts, base, seed, rehearsal.DEPTHS[0], Console(quiet=True))
-        measured = rehearsal.rehearse(less, config, rehearsal.DEPTHS[0], seed).carried(measured, layers)
-    how = ("steps on the whole base with random weights" if small else
-           f"steps on {rehearsal.DEPTHS[0]} and {rehearsal.DEPTHS[1]} of {layers} layers with random weights, carried "
-           f"on to {layers}") + f"; the rehearsal took {seconds(time.monotonic() - start)}"  # fmt: skip
-    return _predict(config, scene, measured, base, store, how)
+        measured = rehearsal.ask(replace(order, depth=few))[0].carried(measured, layers)
+        how = f"steps on {few} and {more} of {layers} layers with random weights, carried on to {layers}"
+    how += f"; the rehearsal took {seconds(time.monotonic() - start)}"
+    return _predict(config, measured, counted, base, store, how)
 
 
-def _predict(config: TrainConfig, scene: Any, measured: Any, base: bases.Base, store: Path, how: str) -> Plan:
+def _predict(
+    config: TrainConfig, measured: Measured, counted: Counted, base: bases.Base, store: Path, how: str
+) -> Plan:  # fmt: skip
     from metier.train.loop import pick_device
-    from metier.train.stage import resolve
 
     device = pick_device(config.device)
-    train, validation = scene.encoded["train"], scene.encoded["validation"]
     parameters, trainable = round(measured.parameters), round(measured.trainable)
-    examples = scene.rows["train"].num_rows
-    rates = resolve(config, scene.method, parameters, examples, scene.task)
-    frozen = config.method == "frozen"
-    lengths = train.lengths()
-    sizes = [max(1, count) for count in scene.method.counts(train, scene.task)] if frozen else lengths
-    per_epoch = batches_per_epoch(sizes, max(1.0, rates.batch_size * len(sizes) / max(1, sum(train.sizes()))))
-    read_tokens = sum(validation.lengths())
-    before = (train.tokens + read_tokens) * measured.read_seconds if frozen else 0.0
-    epoch = sum(sizes) * measured.train_seconds + per_epoch * measured.update_seconds
-    epoch += 0.0 if frozen else read_tokens * measured.read_seconds
+    epoch = (counted.fed * measured.train_seconds + counted.steps_an_epoch * measured.update_seconds
+             + counted.read * measured.read_seconds)  # fmt: skip
+    free = memory.available(device)
+    if free is not None and device == "cpu":
+        free += memory.resident()  # this process will have ended
     return Plan(
-        config.method, device, parameters, trainable, examples, sum(lengths), max(lengths), rates.epochs,
-        rates.batch_size, max(1, math.ceil(per_epoch * rates.epochs)), before, epoch, measured.processors,
-        _memory(config, scene, measured, device), _disk(config, base, parameters, trainable, bool(read_tokens)),
-        memory.available(device), _free(store), how,
+        config.method, device, parameters, trainable, counted.examples, counted.tokens, counted.longest,
+        counted.epochs, counted.batch_size, counted.steps, counted.first * measured.read_seconds, epoch,
+        measured.processors, _memory(config, measured, counted, device),
+        _disk(config, parameters, trainable, counted.validated), free, _free(store), how,
     )  # fmt: skip
 
 
-def _memory(config: TrainConfig, scene: Any, measured: Any, device: str) -> tuple[Item, ...]:
-    sizes = memory.fixed(config.method, round(measured.parameters), round(measured.trainable),
-                         bool(scene.rows["validation"].num_rows))  # fmt: skip
-    step = max(measured.step_bytes, measured.read_bytes)
-    worst = "a step" if measured.step_bytes >= measured.read_bytes else "reading the validation or training texts"
+def _memory(config: TrainConfig, measured: Measured, counted: Counted, device: str) -> tuple[Item, ...]:
+    """The measured peak in parts: what can be counted, and the rest."""
+    parameters = round(measured.parameters)
+    sizes = memory.fixed(config.method, parameters, round(measured.trainable), counted.validated)
     items = [
-        Item("weights", sizes["weights"], f"{round(measured.parameters):,} parameters"),
+        Item("weights", sizes["weights"], f"{parameters:,} parameters"),
         Item("optimizer", sizes["optimizer"], "AdamW: two averages for each weight that moves"),
         Item("best weights", sizes["best"] if device == "cpu" else 0, "kept from validation"),
-        Item("activations", step, f"{worst} with up to {config.max_batch_tokens:,} tokens, gradients included"),
-    ]  # fmt: skip
-    if config.method == "frozen":
-        rows = sum(sum(scene.method.counts(part, scene.task)) for part in scene.encoded.values())
-        items.append(Item("embeddings", rows * scene.network.features * memory.FLOAT, f"{rows:,} of them"))
+        Item("embeddings", counted.embeddings, "of all texts, computed once"),
+    ]
     if device == "cpu":
-        items.insert(0, Item("program", scene.rest, "Python, libraries, examples and their tokens"))
-    return tuple(items)
+        items.insert(0, Item("program", measured.program, "Python, libraries, examples"))
+    rest = max(0.0, measured.peak - sum(item.size for item in items))
+    why = f"activations and gradients of up to {config.max_batch_tokens:,} tokens, and what the allocator keeps"
+    return (*items, Item(STEP, rest, why))
 
 
-def _disk(config: TrainConfig, base: bases.Base, parameters: int, trainable: int, validated: bool) -> tuple[Item, ...]:
+def _disk(config: TrainConfig, parameters: int, trainable: int, validated: bool) -> tuple[Item, ...]:
     saved = parameters if config.method == "full" else trainable
     state = trainable * memory.FLOAT * (4 if validated else 3)
     return (
@@ -169,7 +159,7 @@ def show(made: Plan, console: Console) -> None:
     console.say(
         f"method {made.method} on {made.device}: {made.trainable:,} of {made.parameters:,} parameters are trained"
     )
-    console.say(f"  {made.examples:,} training inputs, {made.tokens:,} tokens in an epoch (longest {made.longest:,})")
+    console.say(f"  {made.examples:,} training examples, {made.tokens:,} tokens in an epoch (longest {made.longest:,})")
     console.say(f"  {made.steps:,} optimizer steps: {made.epochs:g} epochs at most, {made.batch_size} examples a step")
     if made.before:
         console.say(f"  {seconds(made.before)} to read every text once")
@@ -184,10 +174,9 @@ def show(made: Plan, console: Console) -> None:
 
 def demand(made: Plan, config: TrainConfig) -> None:
     """UserError when memory or disk will not do: which setting, and by how much."""
-    held = next((item.size for item in made.memory if item.name == "program"), 0.0)  # is already taken
-    need = made.peak - held
+    need = made.peak
     if made.free_memory is not None and need > made.free_memory:
-        step = next(item.size for item in made.memory if item.name == "activations")
+        step = next(item.size for item in made.memory if item.name == STEP)
         room = made.free_memory - (need - step)
         fits = int(config.max_batch_tokens * max(0.0, room) / max(1.0, step) * 0.9)
         raise UserError(

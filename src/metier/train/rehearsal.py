@@ -1,71 +1,74 @@
-"""A few real steps on a base of random weights: what a step costs in memory and time, before anything is trained.
+"""A few real steps on a double of the base: what training costs in memory and time, before anything is trained.
 
-Purpose: `metier plan` predicts from what this machine does rather than from a table of machines. The base's
-configuration alone is used; its weights are never read. A base of more than SMALL parameters is built with few layers,
-twice, and what was measured is carried on to its full depth: every layer costs the same.
-Trade-off: some seconds of real work; a machine that others use while it is measured, and not later, misleads.
-Not covered: what several processes share; compilation.
+Purpose: `metier plan` predicts from what this machine does rather than from a table of machines. A process of its own
+does what training will do, with the loop's own functions: load, encode, some steps among them the heaviest, read the
+heaviest batches of validation, keep the best weights, save. Its peak is then the plan's. A sum of tensors would not do:
+the C library's heap holds up to twice what is alive at once (decision "a plan is a rehearsal").
+Trade-off: some seconds to a minute of real work; a machine that others use while it is measured, and not later,
+misleads about time.
+Not covered: what several processes share; compilation; what collect and prepare leave behind in a process that has
+just run them too.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shutil
+import math
+import pickle
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 
 from metier.console import Console
+from metier.errors import UserError
 from metier.registry import lookup
-from metier.train import bases, loop
+from metier.tables import read
+from metier.train import bases, loop, memory, standin
 from metier.train.batching import inference_batches, micro_batches, plan_epoch
 from metier.train.config import TaskConfig, TrainConfig
 from metier.train.encoding import Encoder, limit
 from metier.train.network import load, load_tokenizer
 from metier.train.tasks.base import EXAMPLES
 
-SMALL = 60_000_000  # parameters; up to here the whole base is built
-DEPTHS = (2, 4)  # layers of the two shortened bases otherwise; even, as some families alternate two kinds of layers
-CAP = 4096  # tokens of a measured micro-batch at most; larger ones follow in proportion
-LAYERS = ("num_hidden_layers", "num_decoder_layers", "encoder_layers", "decoder_layers")
 SECONDS = 10.0  # of measured training steps, and half as many of reading
 LEAST = 3  # measured steps
+LOOKED_AT = 3  # epochs in which the heaviest batch is looked for
+MANY = 50_000  # inputs; from here on one epoch is enough to look at
+KILLED = -9  # what the system's own guard of memory leaves
 
 
 @dataclass(frozen=True)
-class Scene:
-    """Everything that training is made of, but with random weights."""
+class Order:
+    """What is to be rehearsed. examples: the table; depth: layers of the double, None for all."""
 
-    task: Any
-    method: Any
-    network: Any
-    module: Any
-    encoder: Encoder
-    rates: loop.Rates
-    rows: dict[str, pa.Table]  # split -> examples
-    encoded: dict[str, Any]
-    rest: int  # bytes of this program with the examples and their tokens, before the model
+    config: TrainConfig
+    task: TaskConfig
+    seed: int
+    examples: Path
+    base: bases.Base
+    depth: int | None
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One rehearsal. Bytes are beyond the weights; seconds are of the wall clock."""
+    """What one rehearsal cost. Bytes of the whole process (on an accelerator: of its memory), seconds of the clock."""
 
     depth: float
     parameters: float
     trainable: float
-    step_bytes: float  # of the largest micro-batch: what is kept, and what is needed in passing
-    read_bytes: float  # of the largest batch that is only read
-    train_seconds: float  # a token
+    peak: float
+    program: float  # Python, libraries, examples; before the base is there
+    train_seconds: float  # a token, forward and backward
     update_seconds: float  # an optimizer step
-    read_seconds: float  # a token
+    read_seconds: float  # a token that is only read
     processors: float  # seconds of processors in a second of the clock, while steps were measured
 
     def carried(self, other: Measured, depth: int) -> Measured:
@@ -78,219 +81,283 @@ class Measured:
         return Measured(**values)
 
 
-def set_scene(
-    config: TrainConfig, task_config: TaskConfig, parts: dict[str, pa.Table], base: bases.Base, seed: int,
-    depth: int | None, console: Console,
-) -> Scene:  # fmt: skip
-    """Encode the examples with the base's own tokenizer, and put the method on a base of `depth` layers (None: all)."""
+@dataclass(frozen=True)
+class Counted:
+    """What follows from examples and recipe alone."""
+
+    examples: int
+    tokens: int  # of an epoch of training
+    longest: int
+    fed: int  # of the same, in the loop's own measure (`frozen` feeds rows of embeddings)
+    first: int  # tokens that are read once before the first step
+    read: int  # tokens that are read after every epoch
+    steps_an_epoch: int
+    steps: int
+    epochs: float
+    batch_size: int
+    validated: bool
+    embeddings: int  # bytes
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything that training is made of, but with random weights."""
+
+    job: loop.Job
+    method: Any
+    network: Any
+    encoded: dict[str, Any]
+    examples: int
+    program: int
+
+    @property
+    def reads_first(self) -> bool:
+        """Whether all texts go through the base before the first step."""
+        return self.job.config.method == "frozen" or bool(getattr(self.job.task, "reference", False))
+
+
+def ask(order: Order) -> tuple[Measured, Counted]:
+    """Rehearse in a process of its own, whose memory is that of the training alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        question, answer = Path(folder) / "order", Path(folder) / "answer"
+        question.write_bytes(pickle.dumps(order))
+        done = subprocess.run([sys.executable, "-m", __name__, question, answer], stdout=subprocess.DEVNULL,
+                              stderr=subprocess.PIPE, text=True, errors="replace")  # fmt: skip
+        if answer.is_file():
+            found = pickle.loads(answer.read_bytes())
+            if isinstance(found, UserError):
+                raise found
+            return found  # type: ignore[no-any-return]
+    if done.returncode == KILLED:
+        raise UserError("the system ended the rehearsal, as it does where memory is short", "train.max_batch_tokens",
+                        f"set it from {order.config.max_batch_tokens:,} to {order.config.max_batch_tokens // 2}, or "
+                        "choose a smaller base")  # fmt: skip
+    raise RuntimeError(f"the rehearsal failed with exit code {done.returncode}:\n{done.stderr[-4000:]}")
+
+
+def answer(question: str, place: str) -> None:
+    """The other side of `ask`."""
+    order: Order = pickle.loads(Path(question).read_bytes())
+    try:
+        found: Any = rehearse(order)
+    except UserError as error:
+        found = error
+    part = Path(place + ".part")
+    part.write_bytes(pickle.dumps(found))
+    part.rename(place)
+
+
+def rehearse(order: Order) -> tuple[Measured, Counted]:
+    """In this process: do what training does, for a few steps."""
+    scene = set_scene(order)
+    job = scene.job
+    with memory.advised(order.config, job.train.lengths):
+        measured = perform(scene, order)
+    train = scene.encoded["train"].lengths()
+    held = scene.encoded["validation"].lengths()
+    rows = sum(sum(split.counts) for split in (job.train, job.validation) if split is not None)
+    counted = Counted(
+        examples=scene.examples, tokens=sum(train), longest=max(train), fed=sum(job.train.lengths),
+        first=sum(train) + sum(held) if scene.reads_first else 0,
+        read=0 if order.config.method == "frozen" else sum(held),
+        steps_an_epoch=job.per_epoch, steps=job.total, epochs=job.rates.epochs, batch_size=job.rates.batch_size,
+        validated=job.validation is not None,
+        embeddings=rows * scene.network.features * memory.FLOAT if order.config.method == "frozen" else 0,
+    )  # fmt: skip
+    return measured, counted
+
+
+def set_scene(order: Order) -> Scene:
+    """As `train` does it: the base, the examples in its tokens, the method on it."""
+    from metier.train.sentence import mined
     from metier.train.stage import resolve, shape_of
 
-    task = lookup("task", task_config.name).from_training(task_config, parts["train"])
+    config, console = order.config, Console(quiet=True)
+    table = read(order.examples)
+    parts = {name: table.filter(pc.equal(table["split"], name)) for name in ("train", "validation")}
+    task = lookup("task", order.task.name).from_training(order.task, parts["train"])
     method = lookup("method", config.method)
-    tokenizer = load_tokenizer(base)
-    whole = configuration(base)
-    length = limit(whole, tokenizer, config.max_length, task.longest)
+    shape = shape_of(task, order.base, config)
+    tokenizer = load_tokenizer(order.base)
+    program = memory.resident()
+    with tempfile.TemporaryDirectory() as folder:
+        standin.stand_in(order.base, order.depth, Path(folder), order.seed)
+        double = replace(order.base, path=Path(folder))
+        network: Any = load(double, shape, order.seed, task.label_maps())
+    length = limit(network.config, tokenizer, config.max_length, task.longest)
     encoder = Encoder(tokenizer, length, config.long_text, config.max_windows, config.window_overlap,
                       config.max_batch_tokens)  # fmt: skip
+    parts["train"], _ = mined(task, parts["train"], network, encoder, config, console)
     encoded = {name: task.encode(encoder, part, console) for name, part in parts.items()}
-    if config.method in ("lora", "qlora"):
-        import peft  # noqa: F401  (counted as part of the program)
-    accelerator = loop.make_accelerator(config)
-    rest = resident()
-    with tempfile.TemporaryDirectory() as folder:
-        stand_in(base, depth, Path(folder), seed)
-        copied = bases.Base(base.name, Path(folder), base.model, "", "", "")
-        network: Any = load(copied, shape_of(task, copied, config), seed, task.label_maps())
     module = method.wrap(network, config, task.outputs)
     if task.rows == EXAMPLES:
         network.summed = task.summed
-
-    # Rates follow from the size of the whole base, but nothing here depends on how large a step is.
-    examples = parts["train"].num_rows
-    rates = resolve(config, method, sum(p.numel() for p in network.parameters()), examples, task)
+    rates = resolve(config, method, _count(network), parts["train"].num_rows, task)
+    accelerator = loop.make_accelerator(config)
     module.to(accelerator.device)
     network.to(accelerator.device)
-    return Scene(task, method, network, module, encoder, rates, parts, encoded, rest)
+    splits = {name: _split(part, encoded[name], task, method, module, config) if part.num_rows else None
+              for name, part in parts.items()}  # fmt: skip
+    train = splits["train"]
+    assert train is not None
+    job = loop.Job(module, task, train, splits["validation"], config, rates, order.seed)
+    return Scene(job, method, network, encoded, parts["train"].num_rows, program)
 
 
-def rehearse(scene: Scene, config: TrainConfig, depth: int, seed: int) -> Measured:
-    """Measure steps and readings of a scene."""
-    device = next(scene.network.parameters()).device
-    reads = config.method == "frozen"
-    inputs = scene.encoded["train"]
-    lengths = inputs.lengths()
-    accelerator = loop.make_accelerator(config)
-    with accelerator.autocast():
-        read_bytes, read_seconds = _reading(scene, config, device)
-    trainable = sum(p.numel() for p in scene.module.parameters() if p.requires_grad)
-    parameters = sum(p.numel() for p in scene.network.parameters())
-    if reads:  # the head's steps: on features of the right size, whatever they hold
-        lengths = [max(1, count) for count in scene.method.counts(inputs, scene.task)]
-        features = [torch.rand(count, scene.module.classifier.in_features) for count in lengths]
-        items: Sequence[Any] = features
+def _split(part: pa.Table, encoded: Any, task: Any, method: Any, module: Any, config: TrainConfig) -> loop.Split:
+    """What goes into the loop; embeddings and the base's own losses hold any figure, for their size alone matters."""
+    counts = method.counts(encoded, task)
+    if config.method == "frozen":
+        lengths = [max(1, count) for count in counts]
+        inputs: Sequence[Any] = [torch.rand(count, module.classifier.in_features) for count in counts]
     else:
-        items, lengths = scene.method.inputs(scene.module, inputs, config.max_batch_tokens, None)
-    counts = scene.method.counts(inputs, scene.task)
-    targets = scene.task.targets(scene.rows["train"], inputs)
-    model, optimizer = accelerator.prepare(scene.module, loop.make_optimizer(scene.module, config, scene.rates))
+        inputs, lengths = method.inputs(module, encoded, config.max_batch_tokens, None)
+    targets = task.targets(part, encoded)
+    if getattr(task, "reference", False):
+        targets = task.with_reference(targets, torch.zeros(sum(counts), 1))
+    return loop.Split(inputs, lengths, counts, targets, encoded.sizes(), encoded.weights())
+
+
+def perform(scene: Scene, order: Order) -> Measured:
+    """Steps, readings, the best weights and the saving, in the order in which training has them."""
+    seconds_of = _train(scene)
+    job = scene.job
+    job.module.to("cpu")
+    with tempfile.TemporaryDirectory() as folder:
+        scene.method.save(job.module, Path(folder))
+    depth = order.depth or memory.Dimensions.of(scene.network.config).layers
+    return Measured(depth, _count(scene.network), _count(job.module, trainable=True), (memory.peak_mb() or 0.0) * 1e6,
+                    scene.program, *seconds_of)  # fmt: skip
+
+
+def _train(scene: Scene) -> tuple[float, float, float, float]:
+    """Seconds of a token, of an update and of a token that is only read, and processors in use."""
+    job, config = scene.job, scene.job.config
+    accelerator = loop.make_accelerator(config)
+    read_seconds = 0.0
+    if scene.reads_first:
+        with accelerator.autocast():
+            lengths = scene.encoded["train"].lengths()
+            read_seconds = _timed_reading(_first_reading(scene), lengths, scene, accelerator)
+    model, optimizer = accelerator.prepare(job.module, loop.make_optimizer(job.module, config, job.rates))
     model.train()
+    size = job.train.inputs_for(job.rates.batch_size)
+    batches = plan_epoch(job.train.lengths, size, job.seed, 0, job.joint).batches
+    mean_weight = sum(job.train.weights) / len(batches)
 
-    def micro(part: Sequence[int]) -> None:
-        logits = model([items[i] for i in part])
-        losses = scene.task.loss(logits, [counts[i] for i in part], [targets[i] for i in part], config.label_smoothing)
-        accelerator.backward(losses.sum())
-
-    def update() -> None:
+    def step(batch: Sequence[int]) -> tuple[float, float]:
+        start = time.perf_counter()
+        loop.gradient(job, model, accelerator, batch, mean_weight)
+        _wait(accelerator.device)
+        middle = time.perf_counter()
         accelerator.clip_grad_norm_(model.parameters(), config.gradient_clip)
         optimizer.step()
         optimizer.zero_grad()
+        _wait(accelerator.device)
+        return middle - start, time.perf_counter() - middle
 
-    bound = min(config.max_batch_tokens, CAP)
-    plan = plan_epoch(lengths, scene.rates.batch_size, seed, 0)
-    steps = [micro_batches(batch, lengths, bound) for batch in plan.batches]
-    clock, processor = time.perf_counter(), time.process_time()
-    train_seconds, update_seconds = _timed(steps, lengths, micro, update, accelerator)
-    processors = (time.process_time() - processor) / max(1e-9, time.perf_counter() - clock)
-    largest = max((part for parts in steps for part in parts), key=lambda part: sum(lengths[i] for i in part))
-    whole = largest_step(lengths, scene.rates.batch_size, config.max_batch_tokens, seed)
-    several = any(len(parts) > 1 for parts in steps)
-    if several:  # gradients of the parts before lie there already; they are counted apart
-        micro(largest)
-    beyond = allocated(lambda: micro(largest), device)
-    scale = max(1.0, whole / max(1, sum(lengths[i] for i in largest)))
-    step_bytes = beyond * scale + (trainable * 4 if several else 0)
-    return Measured(depth, parameters, trainable, step_bytes, read_bytes, train_seconds, update_seconds, read_seconds,
-                    processors)  # fmt: skip
+    heavy = heaviest(scene, size)
+    for batch in (batches[0], *heavy):
+        step(batch)
+    train_seconds, update_seconds, processors = _timed_steps(batches, job.train.lengths, step)
+    if job.validation is not None:
+        held = job.validation
 
+        def look(part: Sequence[int]) -> None:
+            inputs, lengths, counts = ([column[i] for i in part] for column in (held.inputs, held.lengths, held.counts))
+            loop.predict(model, inputs, lengths, counts, config.max_batch_tokens)
 
-def largest_step(lengths: Sequence[int], batch_size: int, most: int, seed: int, epochs: int = 4) -> int:
-    """Tokens of the largest micro-batch of the first epochs."""
-    return max(
-        sum(lengths[i] for i in part)
-        for epoch in range(epochs if len(lengths) < 50_000 else 1)
-        for batch in plan_epoch(lengths, batch_size, seed, epoch).batches
-        for part in micro_batches(batch, lengths, most)
-    )
+        seconds = _timed_reading(look, held.lengths, scene, accelerator)
+        read_seconds = read_seconds or seconds
+        best = {name: p.detach().to("cpu", copy=True) for name, p in job.module.named_parameters() if p.requires_grad}
+        if job.rates.epochs > 1:
+            step(heavy[0])
+        del best
+    return train_seconds, update_seconds, read_seconds, processors
 
 
-def configuration(base: bases.Base) -> Any:
-    """The base's configuration; code of the model's own is never run."""
-    from transformers import AutoConfig
+def heaviest(scene: Scene, size: float) -> list[Sequence[int]]:
+    """The batches of the first epochs that keep most for the backward pass, and that have most tokens, in a part."""
+    job = scene.job
+    lengths = job.train.lengths
+    epochs = 1 if len(lengths) > MANY else min(LOOKED_AT, math.ceil(job.rates.epochs))
+    batches = [batch for epoch in range(epochs)
+               for batch in plan_epoch(lengths, size, job.seed, epoch, job.joint).batches][: job.total]  # fmt: skip
+    weigh = _weigher(scene)
 
-    return AutoConfig.from_pretrained(base.path, local_files_only=True, trust_remote_code=False)
+    def most(measure: Callable[[Sequence[int]], float]) -> Sequence[int]:
+        return max(batches, key=lambda batch: max(
+            measure(part) for part in micro_batches(batch, lengths, job.config.max_batch_tokens)))  # fmt: skip
 
-
-def parameters_of(config: Any) -> int:
-    """Weights of a backbone, counted on PyTorch's meta device: nothing is allocated."""
-    from transformers import AutoModel
-
-    with torch.device("meta"):
-        return sum(p.numel() for p in AutoModel.from_config(config).parameters())
-
-
-def stand_in(base: bases.Base, depth: int | None, folder: Path, seed: int) -> None:
-    """Write a base with the configuration and tokenizer of another, random weights, and `depth` layers (None: all)."""
-    from transformers import AutoModel
-
-    for pattern in bases.MEANING:
-        for file in base.path.glob(pattern):
-            target = folder / file.relative_to(base.path)
-            if not file.name.endswith(".index.json"):
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(file, target)
-    config = configuration(base)
-    if depth is not None:
-        for name in LAYERS:
-            if isinstance(value := getattr(config, name, None), int):
-                setattr(config, name, min(value, depth))
-        if isinstance(kinds := getattr(config, "layer_types", None), list):
-            config.layer_types = kinds[:depth]
-    torch.manual_seed(seed)
-    config.dtype = torch.float32
-    AutoModel.from_config(config).save_pretrained(folder)
+    by_memory, by_tokens = most(weigh), most(lambda part: sum(lengths[i] for i in part))
+    return [by_memory] if by_memory == by_tokens else [by_memory, by_tokens]
 
 
-def resident() -> int:
-    """Bytes of memory that this process holds now (0 where the system does not say)."""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, AttributeError):
-        return 0
+def _weigher(scene: Scene) -> Callable[[Sequence[int]], float]:
+    """Roughly what a part keeps: attention over short windows on a processor keeps memory by their length squared."""
+    job = scene.job
+    if job.config.method == "frozen" or scene.network.pooling == "language":
+        return lambda part: float(sum(job.train.lengths[i] for i in part))
+    sizes = memory.Dimensions.of(scene.network.config)
+    windows = [[len(window) for window in item.windows] for item in scene.encoded["train"].items]
+
+    def weigh(part: Sequence[int]) -> float:
+        every = [length for i in part for length in windows[i]]
+        if not scene.network.flat:
+            every = [max(every)] * len(every)
+        pairs = max(every) <= memory.EXPLICIT_LIMIT or not scene.network.flat
+        return float(sizes.kept(every if pairs else [1] * sum(every)))
+
+    return weigh
 
 
-def allocated(work: Callable[[], Any], device: torch.device) -> int:
-    """The most bytes of tensors that were alive at once during `work`, beyond those before it."""
-    if device.type == "cuda":
-        before = torch.cuda.memory_allocated()
-        torch.cuda.reset_peak_memory_stats()
-        work()
-        return int(torch.cuda.max_memory_allocated()) - before
-    from torch.profiler import ProfilerActivity, profile
-
-    with _no_chatter(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
-        work()
-    now = most = 0
-    events = [event for event in record.profiler.kineto_results.events() if event.name() == "[memory]"]  # type: ignore[union-attr]
-    for event in sorted(events, key=lambda one: one.start_ns()):
-        now += event.nbytes()
-        most = max(most, now)
-    return most
-
-
-def _timed(
-    steps: Sequence[Sequence[Sequence[int]]], lengths: Sequence[int], micro: Callable[[Sequence[int]], None],
-    update: Callable[[], None], accelerator: Any,
-) -> tuple[float, float]:  # fmt: skip
-    """Seconds a token of forward and backward, and seconds of an update, over steps of an epoch."""
+def _timed_steps(
+    batches: Sequence[Sequence[int]], lengths: Sequence[int], step: Callable[[Sequence[int]], tuple[float, float]]
+) -> tuple[float, float, float]:
+    """Seconds a token, seconds an update, and processors in use, over steps in the order of the epoch."""
     spent = updating = 0.0
     tokens = done = 0
-    order = [*steps[:1], *steps] if steps else []  # the first one warms up, and does not count
-    for number, parts in enumerate(order):
-        start = time.perf_counter()
-        for part in parts[:4]:
-            micro(part)
-        _wait(accelerator.device)
-        middle = time.perf_counter()
-        update()
-        _wait(accelerator.device)
-        if number:
-            spent, updating = spent + middle - start, updating + time.perf_counter() - middle
-            tokens, done = tokens + sum(lengths[i] for part in parts[:4] for i in part), done + 1
+    clock, processor = time.perf_counter(), time.process_time()
+    for batch in batches:
+        more, update = step(batch)
+        spent, updating = spent + more, updating + update
+        tokens, done = tokens + sum(lengths[i] for i in batch), done + 1
         if done >= LEAST and spent + updating > SECONDS:
             break
-    return spent / max(1, tokens), updating / max(1, done)
+    processors = (time.process_time() - processor) / max(1e-9, time.perf_counter() - clock)
+    return spent / max(1, tokens), updating / max(1, done), processors
 
 
-def _reading(scene: Scene, config: TrainConfig, device: torch.device) -> tuple[float, float]:
-    """Bytes of the largest batch that is only read, and seconds a token."""
-    name = "train" if config.method == "frozen" or not scene.rows["validation"].num_rows else "validation"
-    lengths = scene.encoded[name].lengths()
-    bound = min(config.max_batch_tokens, CAP)
-    batches = inference_batches(lengths, bound)
-    whole = max(sum(lengths[i] for i in part) for part in inference_batches(lengths, config.max_batch_tokens))
-    chosen = [batches[len(batches) // 2], batches[-1], batches[0], *batches[1:-1]][: max(1, len(batches))]
-    spent, tokens, bytes_ = 0.0, 0, 0.0
-    for number, part in enumerate(chosen):
-        rows = scene.rows[name].take(part)
-        encoded = scene.task.encode(scene.encoder, rows, Console(quiet=True))
+def _first_reading(scene: Scene) -> Callable[[Sequence[int]], None]:
+    """How training texts are read before the first step."""
+    job, encoded = scene.job, scene.encoded["train"]
 
-        def read(encoded: Any = encoded) -> None:
-            inputs, sizes = scene.method.inputs(scene.module, encoded, config.max_batch_tokens, None)
-            if config.method != "frozen":
-                counts = scene.method.counts(encoded, scene.task)
-                loop.predict(scene.module, inputs, sizes, counts, config.max_batch_tokens)
+    def frozen(part: Sequence[int]) -> None:
+        some = replace(encoded, items=tuple(encoded.items[i] for i in part))
+        scene.method.inputs(job.module, some, job.config.max_batch_tokens, None)
 
-        size = sum(encoded.lengths())
-        if number < 2:  # one of the middle, one of the longest
-            beyond = allocated(read, device)
-            bytes_ = max(bytes_, beyond * max(1.0, whole / max(1, size)))
+    def reference(part: Sequence[int]) -> None:
+        train = job.train
+        inputs, lengths, counts = ([column[i] for i in part] for column in (train.inputs, train.lengths, train.counts))
+        loop.predict(job.module, inputs, lengths, counts, job.config.max_batch_tokens)
+
+    return frozen if job.config.method == "frozen" else reference
+
+
+def _timed_reading(
+    work: Callable[[Sequence[int]], None], lengths: Sequence[int], scene: Scene, accelerator: Any
+) -> float:
+    """Seconds a token over the batch of the longest texts, one of the middle, and others while there is time."""
+    batches = inference_batches(lengths, scene.job.config.max_batch_tokens)
+    spent, tokens = 0.0, 0
+    for number, part in enumerate([batches[-1], *batches[len(batches) // 2 : -1], *batches[: len(batches) // 2]]):
         start = time.perf_counter()
-        read()
-        _wait(device)
-        spent, tokens = spent + time.perf_counter() - start, tokens + size
-        if number >= 1 and spent > SECONDS / 2:
+        work(part)
+        _wait(accelerator.device)
+        spent, tokens = spent + time.perf_counter() - start, tokens + sum(lengths[i] for i in part)
+        if number and spent > SECONDS / 2:
             break
-    return bytes_, spent / max(1, tokens)
+    return spent / max(1, tokens)
 
 
 def _wait(device: Any) -> None:
@@ -298,14 +365,11 @@ def _wait(device: Any) -> None:
         torch.cuda.synchronize()
 
 
-@contextlib.contextmanager
-def _no_chatter() -> Iterator[None]:
-    """PyTorch's profiler writes lines of its own to the error stream."""
-    kept = os.dup(2)
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+def _count(module: Any, trainable: bool = False) -> int:
+    return sum(p.numel() for p in module.parameters() if p.requires_grad or not trainable)
+
+
+if __name__ == "__main__":
+    from metier.train.rehearsal import answer as run  # under its own name, which the answer is pickled with
+
+    run(*sys.argv[1:])

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import shutil
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -93,27 +92,20 @@ def train(
     accelerator = loop.make_accelerator(config)
     module.to(accelerator.device)
     network.to(accelerator.device)
-    splits = _splits(parts, encoded, task, method, module, config, accelerator, console)
+    with memory.advised(config, encoded["train"].lengths()):
+        splits = _splits(parts, encoded, task, method, module, config, accelerator, console)
     lengths = splits["train"].lengths
     memory.check_step(config, network, _count(module, trainable=True), lengths, console, accelerator.device.type)
     preparation = round(time.monotonic() - start, 3)
     job = loop.Job(module, task, splits["train"], splits["validation"], config, rates, seed, watch)
     with memory.advised(config, lengths):
         figures = loop.fit(job, out / "state", console)
-    held = splits["validation"]
-    if (task.rows == "windows" or getattr(task, "settles", False)) and held is not None:
-        with accelerator.autocast():
-            logits = loop.predict(module, held.inputs, held.lengths, held.counts, config.max_batch_tokens)
-        task.settle(logits, held.counts, held.targets)
+        _settle(task, module, splits["validation"], config, accelerator)
     module.to("cpu")
-    facts = {
-        "task": task_config.model_dump(mode="json"), "task_state": task.state(), "method": config.method,
-        "base": base.describe(), "base_path": "" if base.name in bases.INSTALLED else str(base.path.absolute()),
-        "needs_base": config.method != "full",
-        "encoding": encoding, "shape": vars(shape) | {"dropout": config.dropout}, "limit": config.max_batch_tokens,
-        "bf16": loop.use_bf16(config), "seed": seed,
-        "normalize": examples.identity.get("config", {}).get("prepare", {}).get("normalize", {}),
-    }  # fmt: skip
+    facts = _facts(config, task_config, task, base, shape, encoding, examples) | {
+        "bf16": loop.use_bf16(config),
+        "seed": seed,
+    }
     model.save(out / "model", module, method, tokenizer, facts)
     write_json(figures["history"], out / "history.json")
     shutil.rmtree(out / "state", ignore_errors=True)
@@ -123,7 +115,7 @@ def train(
         "trainable": _count(module, trainable=True),
         "base": base.describe() | {"license": base.license}, "method": config.method,
         "method_reason": chosen, "pooling": shape.pooling,
-        "flat": network.flat, "peak_memory_mb": peak_memory_mb(), "monitor": task.monitor_name,
+        "flat": network.flat, "peak_memory_mb": memory.peak_mb(), "monitor": task.monitor_name,
         "examples": {name: part.num_rows for name, part in parts.items()}, "max_length": encoding["max_length"],
         "learning_rate": rates.learning_rate, "head_learning_rate": rates.head_learning_rate,
         "batch_size": rates.batch_size, "planned_epochs": rates.epochs, "seed": seed,
@@ -160,18 +152,28 @@ def resolve(config: TrainConfig, method: Any, parameters: int, examples: int, ta
     return Rates(rate, head, epochs, int(size))
 
 
-def peak_memory_mb() -> float | None:
-    """Largest resident memory of this process so far, in MB; of the accelerator if any; None: not measured."""
-    import torch
+def _settle(task: Any, module: Any, held: Any, config: TrainConfig, accelerator: Any) -> None:
+    """Let the task choose on the validation split what no gradient teaches."""
+    from metier.train.loop import predict
 
-    if torch.cuda.is_available():
-        return round(torch.cuda.max_memory_allocated() / 1e6, 1)
-    try:
-        import resource
-    except ImportError:  # Windows has no such figure in its standard library
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / 1e6 if sys.platform == "darwin" else peak / 1e3, 1)
+    if (task.rows == "windows" or getattr(task, "settles", False)) and held is not None:
+        with accelerator.autocast():
+            logits = predict(module, held.inputs, held.lengths, held.counts, config.max_batch_tokens)
+        task.settle(logits, held.counts, held.targets)
+
+
+def _facts(
+    config: TrainConfig, task_config: TaskConfig, task: Any, base: bases.Base, shape: Any, encoding: dict[str, Any],
+    examples: Artifact,
+) -> dict[str, Any]:  # fmt: skip
+    """What must be known to load and ask the model again; saved beside its weights."""
+    return {
+        "task": task_config.model_dump(mode="json"), "task_state": task.state(), "method": config.method,
+        "base": base.describe(), "base_path": "" if base.name in bases.INSTALLED else str(base.path.absolute()),
+        "needs_base": config.method != "full",
+        "encoding": encoding, "shape": vars(shape) | {"dropout": config.dropout}, "limit": config.max_batch_tokens,
+        "normalize": examples.identity.get("config", {}).get("prepare", {}).get("normalize", {}),
+    }  # fmt: skip
 
 
 def _parts(examples: Artifact) -> dict[str, pa.Table]:
