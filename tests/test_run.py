@@ -13,11 +13,12 @@ import pytest
 
 from metier import tables
 from metier.artifact import Artifact, Store
+from metier.checking import check
 from metier.console import Console
 from metier.errors import UserError
 from metier.finding import find_recipe, shipped_names
 from metier.recipe import load, parse
-from metier.run import OPTIONAL, ORDER, PARENTS, VERSIONS, Context, check, run, why
+from metier.run import OPTIONAL, ORDER, PARENTS, VERSIONS, Context, run, why
 from small import NO_NET, Answer, process, rows, write_csv, write_recipe
 
 Metier = Callable[..., Answer]

@@ -26,6 +26,7 @@ from metier.evaluate.config import EvaluateConfig
 from metier.prepare.config import PrepareConfig
 from metier.report.config import ReportConfig
 from metier.train.config import TaskConfig, TrainConfig
+from metier.train.search import TuneConfig
 
 
 class Recipe(Section):
@@ -43,6 +44,8 @@ class Recipe(Section):
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     report: ReportConfig = ReportConfig()
+    tune: TuneConfig = execution(TuneConfig())
+    """What `metier tune` searches; no run reads it."""
     engine: EngineConfig = execution(EngineConfig())
     """Where the work of collect and prepare is done; `engine: ray` is short for its name."""
 

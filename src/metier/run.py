@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from metier.artifact import Artifact, Store, fingerprint
+from metier.checking import check, check_labels
 from metier.config import Section
 from metier.console import Console, seconds
 from metier.differences import nearest_difference
-from metier.errors import UserError, nearest
 from metier.prepare.files import digests
 from metier.recipe import Recipe
 
@@ -63,6 +63,8 @@ class Context:
     fresh: set[str] = field(default_factory=set)  # stages that ran now rather than being reused
     inputs: tuple[Any, Any] | None = None  # collect section and its files, found and hashed already in this run
     bases: dict[tuple[str, str], Any] = field(default_factory=dict)  # base models whose bytes were hashed already
+    chosen: Any = None  # why `method: auto` became what it is (train/choose.py)
+    watch: Callable[[dict[str, float]], None] | None = None  # is told every epoch of a training; may raise to end it
 
 
 def default_context(base: Path, console: Console, command: str = "") -> Context:
@@ -88,9 +90,10 @@ def run(recipe: Recipe, context: Context, until: str = "report") -> dict[str, Ar
     for stage in stages:
         run_stage(stage, recipe, context)
         if stage == "prepare" and "train" in stages:
+            recipe = settled(recipe, context)
             demand(recipe.prepare.deidentify, context.done["prepare"].fingerprint, context.base)
         if stage == "prepare" and "evaluate" in stages:
-            _check_labels(recipe, context)
+            check_labels(recipe, context.done)
     if until == "report":
         write_view(recipe, context)
     reused = len(context.done) - len(context.fresh)
@@ -116,50 +119,18 @@ def look_at(recipe: Recipe, context: Context, split: str = "train", most: int = 
     )  # fmt: skip
 
 
-def check(recipe: Recipe) -> None:
-    """What can be known to be wrong before anything is read: names behind doors, criteria, contradictions."""
-    from metier.evaluate.criteria import check_config
-    from metier.registry import names
-    from metier.report.dossier import check_provided
-    from metier.train.pairs import check as check_pair
+def settled(recipe: Recipe, context: Context) -> Recipe:
+    """The recipe with `method: auto` replaced by what fits data and machine; prepare must be in context.done."""
+    if recipe.train.method != "auto":
+        return recipe
+    from metier.train.choose import for_examples
 
-    if not recipe.collect.sources:
-        raise UserError("the recipe names no documents", "collect.sources", "add at least one file, folder or glob")
-    for kind, key, value in (
-        ("task", "task.name", recipe.task.name),
-        ("engine", "engine.name", recipe.engine.name),
-        ("method", "train.method", recipe.train.method),
-        *(("floor", "evaluate.floors", name) for name in recipe.evaluate.floors if recipe.evaluate.floors != "auto"),
-        *(("check", "evaluate.checks", name) for name in recipe.evaluate.checks),
-        *(("operation", "prepare.operations", name) for name in recipe.prepare.operations),
-    ):
-        if value not in names(kind):
-            raise UserError(f"there is no {kind} called '{value}'", key, nearest(value, names(kind)))
-    if recipe.task.multi_label and recipe.task.name != "classify":
-        raise UserError("only classify can be multi-label", "task.multi_label", "remove it")
-    if recipe.evaluate.privacy.canaries and "privacy" not in recipe.evaluate.checks:
-        raise UserError("canaries are planted for the check `privacy`, and the recipe does not ask for it",
-                        "evaluate.privacy.canaries", "add privacy to evaluate.checks, or set it to 0")  # fmt: skip
-    check_pair(recipe.task.name, recipe.train)
-    check_config(recipe.evaluate, recipe.task)
-    check_provided(recipe.report.provided)
-
-
-def _check_labels(recipe: Recipe, context: Context) -> None:
-    """Criteria may name labels and parts, which are known once the examples are: before training, not after it."""
-    from metier.evaluate import load, slices
-    from metier.evaluate.criteria import check as check_criteria
-    from metier.evaluate.criteria import switched_on
-    from metier.evaluate.floors import model_names
-
-    labels = context.done["prepare"].summary["labels"]
-    classes = [label for label, counts in labels.items() if counts["train"]]
-    models = model_names(recipe.evaluate, recipe.task)
-    given = (recipe.evaluate.accept, recipe.task, models, classes or None, switched_on(recipe.evaluate))
-    criteria = check_criteria(*given)
-    if any(one.part for one in criteria):
-        test = load.split_rows(context.done["prepare"].path / "examples.parquet")
-        slices.check(criteria, test, context.done["collect"].path / "documents.parquet")
+    chosen = for_examples(recipe.task, context.done["prepare"], _base(recipe, context), recipe.train.device)
+    context.chosen = chosen
+    context.console.say(f"method: {chosen.method}, since {chosen.told()}")
+    found = recipe.model_copy(update={"train": recipe.train.model_copy(update={"method": chosen.method})})
+    check(found)
+    return found
 
 
 def identity(stage: str, recipe: Recipe, context: Context) -> dict[str, Any]:
@@ -175,6 +146,8 @@ def identity(stage: str, recipe: Recipe, context: Context) -> dict[str, Any]:
     elif stage == "report":
         content["config"] = {"recipe": recipe.identity()}  # all of it, since the report prints it
         content["earlier_criteria"] = earlier_criteria(context)
+        if context.chosen is not None:
+            content["chosen"] = context.chosen.rule
     else:
         sections = {
             "prepare": ("prepare", "task", "seed"),
@@ -290,6 +263,7 @@ def why(recipe: Recipe, context: Context) -> list[dict[str, Any]]:
         elif found is not None:
             context.done[stage] = found
             lines.append({"stage": stage, "state": "reuse", "fingerprint": found.fingerprint, "differences": []})
+            recipe = settled(recipe, context) if stage == "prepare" else recipe
             continue
         else:
             differences = nearest_difference(wanted, context.store.all(stage))
@@ -340,7 +314,8 @@ def _work(stage: str, recipe: Recipe, context: Context) -> Callable[[Path], dict
 
         return lambda out: train(
             recipe.train, recipe.task, recipe.seed, done["prepare"], out, console, near=context.base,
-            planted=recipe.evaluate.planted,
+            planted=recipe.evaluate.planted, chosen=context.chosen.told() if context.chosen else "",
+            watch=context.watch,
         )  # fmt: skip
     if stage == "predictions":
         from metier.evaluate.predict import predict_all

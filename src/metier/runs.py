@@ -51,6 +51,7 @@ def facts(recipe: Recipe, context: Context, earlier: list[list[str]] | None = No
         "environment": done["train"].environment,
         "command": f"metier run runs/{recipe.name}/recipe.yaml",
         "seconds": {stage: artifact.seconds for stage, artifact in done.items()},
+        "chosen": None if context.chosen is None else vars(context.chosen),
         "lineage": _lineage(context, rejected), "model_files": _weights(done["train"].path / "model"),
     }  # fmt: skip
 
@@ -100,7 +101,7 @@ def write_view(recipe: Recipe, context: Context) -> Path:
             shutil.copytree(file, fresh / file.name)
         elif file.name != "artifact.json":
             shutil.copy2(file, fresh / file.name)
-    (fresh / "recipe.yaml").write_text(dump(_moved(recipe, context.base, final)), encoding="utf-8")
+    (fresh / "recipe.yaml").write_text(dump(moved(recipe, context.base, final)), encoding="utf-8")
     write_json(
         {"command": context.command, "stages": {stage: {"fingerprint": a.fingerprint, "seconds": a.seconds,
          "created": a.created, "reused": stage not in context.fresh} for stage, a in context.done.items()},
@@ -142,10 +143,10 @@ def _line(record_file: Path, results_file: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _moved(recipe: Recipe, base: Path, folder: Path) -> Recipe:
+def moved(recipe: Recipe, base: Path, folder: Path) -> Recipe:
     """The recipe with its relative paths, which start from `base`, written so that they start from `folder`."""
 
-    def moved(path: str) -> str:
+    def placed(path: str) -> str:
         if path.startswith((SCHEME, "~")) or os.path.isabs(path):
             return path
         try:
@@ -156,11 +157,11 @@ def _moved(recipe: Recipe, base: Path, folder: Path) -> Recipe:
     prepare = with_paths(recipe.prepare, lambda path, name, is_file: moved(path))
     data = {**recipe.model_dump(mode="json"), "prepare": prepare.model_dump(mode="json")}
     for source in data["collect"]["sources"]:
-        source["path"] = moved(source["path"])
+        source["path"] = placed(source["path"])
     if data["collect"]["index"]:
-        data["collect"]["index"]["path"] = moved(data["collect"]["index"]["path"])
+        data["collect"]["index"]["path"] = placed(data["collect"]["index"]["path"])
     if (base / data["train"]["base_model"]).is_dir():
-        data["train"]["base_model"] = moved(data["train"]["base_model"])
+        data["train"]["base_model"] = placed(data["train"]["base_model"])
     return Recipe.model_validate(data)
 
 

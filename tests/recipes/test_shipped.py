@@ -13,14 +13,15 @@ import pytest
 import yaml
 from tests.recipes.test_writing import NAMES as WRITING
 
+from metier.checking import check
 from metier.collect.download import SCHEME
 from metier.collect.stage import find_inputs
 from metier.console import Console
 from metier.evaluate.criteria import check_config
 from metier.finding import find_recipe, shipped_names
 from metier.recipe import load, parse
-from metier.run import check, run
 from metier.run import default_context as context_of
+from metier.run import run
 from small import NO_NET, Answer, process
 
 Metier = Callable[..., Answer]

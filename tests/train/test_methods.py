@@ -13,10 +13,10 @@ from tests.train.test_merging import rows
 
 from metier import recipe as recipes
 from metier.artifact import Artifact
+from metier.checking import check
 from metier.console import Console
 from metier.errors import UserError
 from metier.registry import names
-from metier.run import check
 from metier.tables import EXAMPLES, table, write
 from metier.train import merging, model, pairs
 from metier.train.config import TaskConfig, TrainConfig

@@ -20,6 +20,7 @@ from metier.cli import (
     merge,
     new,
     pdf,
+    plan,
     power,
     predict,
     replay,
@@ -28,6 +29,7 @@ from metier.cli import (
     schema,
     show,
     stages,
+    tune,
     verdict,
     why,
 )
@@ -42,8 +44,8 @@ app = typer.Typer(
     help="Turn a general language model into an industry's own, and prove whether that helped.",
 )
 ADDERS = (
-    run.add, new.add, inspect.add, show.add, why.add, schema.add, stages.add, deidentify.add, predict.add, explain.add,
-    chat.add, merge.add, runs.add, bases.add, pdf.add, verdict.add, replay.add, power.add,
+    run.add, new.add, inspect.add, plan.add, tune.add, show.add, why.add, schema.add, stages.add, deidentify.add,
+    predict.add, explain.add, chat.add, merge.add, runs.add, bases.add, pdf.add, verdict.add, replay.add, power.add,
 )  # fmt: skip
 for add in ADDERS:
     add(app)

@@ -20,7 +20,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -53,6 +53,7 @@ class Job:
     out: Path
     near: Path | None
     planted: tuple[int, int, int] = (0, 0, 0)
+    chosen: str = ""
     quiet: bool = False
     modules: tuple[str, ...] = ()
 
@@ -60,16 +61,28 @@ class Job:
         """Train in this process, which may be one of several."""
         from metier.train.stage import train
 
-        return train(self.config, self.task, self.seed, self.examples, self.out, console, self.near, self.planted)
+        return train(
+            self.config, self.task, self.seed, self.examples, self.out, console, self.near, self.planted, self.chosen
+        )
 
 
 def train(
     config: TrainConfig, task: TaskConfig, seed: int, examples: Artifact, out: Path, console: Console,
-    near: Path | None = None, planted: tuple[int, int, int] = (0, 0, 0),
+    near: Path | None = None, planted: tuple[int, int, int] = (0, 0, 0), chosen: str = "",
+    watch: Callable[[dict[str, float]], None] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """As `metier.train.stage.train`, in as many processes as the recipe says or a launcher has started."""
+    """As `metier.train.stage.train`, in as many processes as the recipe says or a launcher has started.
+
+    Only a training in this process can be watched (a search): UserError where several were asked for.
+    """
+    if watch is not None:
+        if launched() or config.processes > 1:
+            raise UserError("a search trains in one process", "train.processes", "set it to 1 for metier tune")
+        from metier.train import stage
+
+        return stage.train(config, task, seed, examples, out, console, near, planted, chosen, watch)
     modules = {lookup(*door).__module__ for door in (("task", task.name), ("method", config.method))}
-    job = Job(config, task, seed, examples, out, near, planted, console.quiet, tuple(sorted(modules)))
+    job = Job(config, task, seed, examples, out, near, planted, chosen, console.quiet, tuple(sorted(modules)))
     if launched():
         return _lead(job, console)
     if config.processes == 1:

@@ -22,7 +22,7 @@ def making(facts: Mapping[str, Any], words: Words) -> dict[str, Any]:
     return {
         "curves": curves(train, str(train.get("monitor") or facts["results"]["primary"]), words),
         "history": history(train.get("history") or (), words),
-        "summary": _summary(train, words),
+        "summary": [*_summary(train, words), *_chosen(facts.get("chosen"), words)],
         "settings": settings(recipe.get("train") or {}, train, words),
         "cost": cost(facts, words),
         "machine": machine(facts, words),
@@ -170,6 +170,14 @@ def _summary(train: Mapping[str, Any], words: Words) -> list[str]:
             )
         )
     return said
+
+
+def _chosen(chosen: Mapping[str, Any] | None, words: Words) -> list[str]:
+    """Why `method: auto` chose as it did."""
+    if not chosen:
+        return []
+    reason = words(f"chosen.{chosen['rule']}", **chosen["figures"])
+    return [words("train.chosen", method=words.known("method", str(chosen["method"])), reason=reason)]
 
 
 def _line(rows: Sequence[Mapping[str, Any]], name: str) -> list[tuple[float, float]]:

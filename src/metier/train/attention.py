@@ -194,7 +194,8 @@ class _Explicit(torch.autograd.Function):
                 scores.masked_fill_(_ahead(block.longest), float("-inf"))
             probabilities = torch.softmax(scores, -1)
             pieces.append(torch.bmm(probabilities, v).view(heads, -1, width))
-            saved += [q, k, v, probabilities]
+            if any(ctx.needs_input_grad):  # where it is only read, a block is forgotten before the next
+                saved += [q, k, v, probabilities]
         ctx.save_for_backward(*saved)
         ctx.cuts, ctx.scale = cuts, scale
         return _join(pieces, cuts)

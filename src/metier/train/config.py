@@ -152,7 +152,8 @@ class TrainConfig(Section):
     revision: str = ""
     """Commit or tag of a Hub model; empty: main."""
     method: str = "full"
-    """Name behind the door `method`: full, lora, qlora or frozen."""
+    """Name behind the door `method`: full, lora, qlora or frozen; `auto` chooses by data, task and memory, and says
+    why. What it chose is what makes the model, and stands in the run's recipe."""
     lora: LoraConfig = LoraConfig()
     distill: DistillConfig = DistillConfig()
     qlora: QloraConfig = QloraConfig()

@@ -13,7 +13,7 @@ import contextlib
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,9 @@ class Job:
     config: TrainConfig
     rates: Rates
     seed: int
+    watch: Callable[[dict[str, float]], None] | None = (
+        None  # is told every validation; what it raises ends the training
+    )
 
     @property
     def joint(self) -> bool:
@@ -132,8 +135,7 @@ def fit(job: Job, folder: Path, console: Console) -> dict[str, Any]:
             for batch in plan.batches[progress.position :]:
                 if progress.step >= job.total or progress.stopped:
                     break
-                backward = joint.backward if job.joint else _backward
-                loss = backward(job, model, accelerator, batch, mean_weight)
+                loss = gradient(job, model, accelerator, batch, mean_weight)
                 due = accelerator.is_main_process and time.monotonic() - saved >= config.checkpoint_seconds
                 loss, due = processes.summed(accelerator, loss, due)  # so that all processes do the same
                 progress.loss_sum += loss
@@ -267,9 +269,11 @@ def reuse_memory() -> None:
             libc.mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD: do not give it back
 
 
-def _backward(job: Job, model: nn.Module, accelerator: Any, batch: Sequence[int], mean_weight: float) -> float:
+def gradient(job: Job, model: nn.Module, accelerator: Any, batch: Sequence[int], mean_weight: float) -> float:
     """Add the gradient of the batch's loss, divided by `mean_weight`, to the parameters; returns this process's part
     of the loss, not divided."""
+    if job.joint:
+        return joint.backward(job, model, accelerator, batch, mean_weight)
     train, config, total = job.train, job.config, 0.0
     parts = processes.parts(batch, train.lengths, config.max_batch_tokens, accelerator)
     for number, (part, weight) in enumerate(parts):
@@ -320,6 +324,8 @@ def _validate(
             ):
                 progress.stopped = "early"
     progress.history.append(line)
+    if job.watch is not None:
+        job.watch(line)
     return best
 
 

@@ -301,9 +301,15 @@ def loaded(loader: Any, base: Base, kind: str, **settings: Any) -> Any:
     """`from_pretrained` from the disk alone, never with code of the model's own; UserError when it does not load."""
     from safetensors import SafetensorError
 
+    from metier.train import memory
+
     try:
         return loader.from_pretrained(base.path, local_files_only=True, trust_remote_code=False, **settings)
-    except (ValueError, OSError, RuntimeError, KeyError, ImportError, SafetensorError) as error:
+    except (ValueError, OSError, RuntimeError, KeyError, ImportError, MemoryError, SafetensorError) as error:
+        if memory.out_of_memory(error):
+            need = memory.gigabytes(memory.parameters_on_disk(base.path) * memory.FLOAT)
+            raise UserError(f"the weights of the base '{base.name}' ({need}) do not fit into memory", str(base.path),
+                            "choose a smaller base, or free memory") from error  # fmt: skip
         why = (str(error) or repr(error)).splitlines()[0]
         raise UserError(
             f"the base '{base.name}' cannot be loaded as a {kind}: {why}",

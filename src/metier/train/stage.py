@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 import shutil
-import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from metier.console import Console, seconds
 from metier.errors import UserError
 from metier.registry import lookup
 from metier.tables import read, write, write_json
-from metier.train import bases, pairs
+from metier.train import bases, memory, pairs
 from metier.train.chat import stop_tokens
 from metier.train.checks import losses, stop_at
 from metier.train.config import TaskConfig, TrainConfig
@@ -36,14 +36,19 @@ MIN_STEPS = 40  # optimizer steps in an epoch that a small set should still have
 
 def train(
     config: TrainConfig, task_config: TaskConfig, seed: int, examples: Artifact, out: Path, console: Console,
-    near: Path | None = None, planted: tuple[int, int, int] = (0, 0, 0),
+    near: Path | None = None, planted: tuple[int, int, int] = (0, 0, 0), chosen: str = "",
+    watch: Callable[[dict[str, float]], None] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Write model/ and history.json into `out`; returns the figures. Resumes from out/state. planted: see _plant."""
+    """Write model/ and history.json into `out`; returns the figures. Resumes from out/state.
+
+    planted: see _plant. chosen: why the method is what it is, where it was `auto`. watch: is told the figures of every
+    look at the validation split; what it raises ends the training without a model.
+    """
     pairs.check(task_config.name, config)
     choose_waiting()
     from metier.train import loop, model
-    from metier.train.network import Shape, load, pooling_of
-    from metier.train.sentence import mined, vector_pooling
+    from metier.train.network import load
+    from metier.train.sentence import mined
 
     parts = parts_of(examples)
     ready = prepared(config, task_config, parts["train"], near)
@@ -52,12 +57,10 @@ def train(
     parts["train"], written = teaching.rewritten(parts["train"], task, encoder, console)
     parts["train"], secrets = _plant(parts["train"], task_config, planted, seed, out, console)
     method = lookup("method", config.method)
-    pooling = task.pooling(pooling_of(base, config.pooling))
     if (base.path / "2_Dense").is_dir():
         console.warn("the linear map behind this base (2_Dense) is not trained further; its states are used without it")
-    if pooling == "vector":
-        pooling = vector_pooling(base, task_config.embed.pooling)
-    shape = Shape(task.outputs, task.problem_type, pooling, config.dropout, task.rows)
+    shape = shape_of(task, base, config)
+    memory.check_base(config, base, loop.pick_device(config.device))
     network: Any = load(base, shape, seed, task.label_maps(), **getattr(method, "loading", lambda config: {})(config))
     start = time.monotonic()
     parts["train"], found = mined(task, parts["train"], network, encoder, config, console)
@@ -74,13 +77,18 @@ def train(
     module.to(accelerator.device)
     network.to(accelerator.device)
     teaching.beside(network, accelerator.device, console)
-    splits = _splits(parts, encoded, task, method, module, config, accelerator, console)
+    with memory.advised(config, encoded["train"].lengths()):
+        splits = _splits(parts, encoded, task, method, module, config, accelerator, console)
     student, splits["train"] = teaching.taught(
         task, parts["train"], encoded["train"], splits["train"], config.device, console
     )
+    lengths = splits["train"].lengths
+    if not recomputes:
+        memory.check_step(config, network, _count(module, trainable=True), lengths, console, accelerator.device.type)
     preparation = round(time.monotonic() - start, 3)
-    job = loop.Job(module, student, splits["train"], splits["validation"], config, rates, seed)
-    figures = loop.fit(job, out / "state", console)
+    job = loop.Job(module, student, splits["train"], splits["validation"], config, rates, seed, watch)
+    with memory.advised(config, lengths):
+        figures = loop.fit(job, out / "state", console)
     _settle(task, module, splits["validation"], config, accelerator)
     facts = _facts(ready, method, shape, config, seed, examples)
     sizes = {"parameters": _count(network), "trainable": _count(module, trainable=True),
@@ -93,8 +101,9 @@ def train(
     report = encoded["train"].loss_report()
     summary = {
         **figures, "preparation_seconds": preparation, **sizes,
-        "base": base.describe() | {"license": base.license}, "method": config.method, "pooling": shape.pooling,
-        "flat": network.flat, "peak_memory_mb": peak_memory_mb(), "monitor": task.monitor_name,
+        "base": base.describe() | {"license": base.license}, "method": config.method,
+        "method_reason": chosen, "pooling": shape.pooling,
+        "flat": network.flat, "peak_memory_mb": memory.peak_mb(), "monitor": task.monitor_name,
         "examples": {name: part.num_rows for name, part in parts.items()}, "max_length": encoder.max_length,
         "learning_rate": rates.learning_rate, "head_learning_rate": rates.head_learning_rate,
         "batch_size": rates.batch_size, "planned_epochs": rates.epochs, "seed": seed,
@@ -103,6 +112,17 @@ def train(
     }  # fmt: skip
     _tell_result(summary, console)
     return summary
+
+
+def shape_of(task: Any, base: bases.Base, config: TrainConfig) -> Any:
+    """What is put on a base for a task, as a `Shape`."""
+    from metier.train.network import Shape, pooling_of
+    from metier.train.sentence import vector_pooling
+
+    pooling = task.pooling(pooling_of(base, config.pooling))
+    if pooling == "vector":
+        pooling = vector_pooling(base, task.config.embed.pooling)
+    return Shape(task.outputs, task.problem_type, pooling, config.dropout, task.rows)
 
 
 def resolve(config: TrainConfig, method: Any, parameters: int, examples: int, task: Any = None) -> Any:
@@ -118,20 +138,6 @@ def resolve(config: TrainConfig, method: Any, parameters: int, examples: int, ta
     usual = min(method.epochs, getattr(task, "epochs", None) or method.epochs)
     epochs = usual if config.epochs == "auto" else config.epochs
     return Rates(rate, head, epochs, int(size))
-
-
-def peak_memory_mb() -> float | None:
-    """Largest resident memory of this process so far, in MB; of the accelerator if any; None: not measured."""
-    import torch
-
-    if torch.cuda.is_available():
-        return round(torch.cuda.max_memory_allocated() / 1e6, 1)
-    try:
-        import resource
-    except ImportError:  # Windows has no such figure in its standard library
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / 1e6 if sys.platform == "darwin" else peak / 1e3, 1)
 
 
 def parts_of(examples: Artifact) -> dict[str, pa.Table]:
