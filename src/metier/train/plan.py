@@ -164,9 +164,8 @@ def show(made: Plan, console: Console) -> None:
     console.say(f"  {made.steps:,} optimizer steps: {made.epochs:g} epochs at most, {made.batch_size} examples a step")
     if made.before:
         console.say(f"  {seconds(made.before)} to read every text once")
-    console.say(
-        f"  {seconds(made.epoch + made.validation)} an epoch, {seconds(made.seconds)} in all unless training stops early"
-    )
+    each, whole = seconds(made.epoch + made.validation), seconds(made.seconds)
+    console.say(f"  {each} an epoch, {whole} in all unless training stops early")
     for title, items, free in (("memory", made.memory, made.free_memory), ("disk", made.disk, made.free_disk)):
         rows = [[item.name, gigabytes(item.size), item.why] for item in items if item.size]
         total = sum(item.size for item in items)
