@@ -8,6 +8,7 @@ Not covered: collect, prepare and evaluate; on a GPU the rest of the program, wh
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from dataclasses import dataclass, replace
@@ -55,7 +56,8 @@ class Plan:
     batch_size: int
     steps: int  # in all, without early stopping
     before: float  # seconds before the first step, the base's loading left out
-    epoch: float  # seconds of an epoch, validation included
+    epoch: float  # seconds of an epoch, validation left out
+    validation: float  # seconds of reading the validation split once
     processors: float  # how many the rehearsal had; fewer than threads: others use this machine too
     memory: tuple[Item, ...]
     disk: tuple[Item, ...]
@@ -71,7 +73,7 @@ class Plan:
     @property
     def seconds(self) -> float:
         """Of the whole training, if it does not stop early."""
-        return self.before + self.epoch * self.epochs
+        return self.before + self.epoch * self.epochs + self.validation * math.ceil(self.epochs)
 
 
 def plan(
@@ -107,15 +109,14 @@ def _predict(
 
     device = pick_device(config.device)
     parameters, trainable = round(measured.parameters), round(measured.trainable)
-    epoch = (counted.fed * measured.train_seconds + counted.steps_an_epoch * measured.update_seconds
-             + counted.read * measured.read_seconds)  # fmt: skip
+    epoch = counted.fed * measured.train_seconds + counted.steps_an_epoch * measured.update_seconds
     free = memory.available(device)
     if free is not None and device == "cpu":
         free += memory.resident()  # this process will have ended
     return Plan(
         config.method, device, parameters, trainable, counted.examples, counted.tokens, counted.longest,
         counted.epochs, counted.batch_size, counted.steps, counted.first * measured.read_seconds, epoch,
-        measured.processors, _memory(config, measured, counted, device),
+        counted.read * measured.read_seconds, measured.processors, _memory(config, measured, counted, device),
         _disk(config, parameters, trainable, counted.validated), free, _free(store), how,
     )  # fmt: skip
 
@@ -163,7 +164,8 @@ def show(made: Plan, console: Console) -> None:
     console.say(f"  {made.steps:,} optimizer steps: {made.epochs:g} epochs at most, {made.batch_size} examples a step")
     if made.before:
         console.say(f"  {seconds(made.before)} to read every text once")
-    console.say(f"  {seconds(made.epoch)} an epoch, {seconds(made.seconds)} in all unless training stops early")
+    each, whole = seconds(made.epoch + made.validation), seconds(made.seconds)
+    console.say(f"  {each} an epoch, {whole} in all unless training stops early")
     for title, items, free in (("memory", made.memory, made.free_memory), ("disk", made.disk, made.free_disk)):
         rows = [[item.name, gigabytes(item.size), item.why] for item in items if item.size]
         total = sum(item.size for item in items)
