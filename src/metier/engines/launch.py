@@ -39,7 +39,7 @@ SAYING_SECONDS = 2.0  # for the others to say why, after one has died
 GRACE_SECONDS = 10.0  # between the request to stop and the end, for a process that writes a file
 TAIL = 15  # lines of a dead process that are shown
 JOB, END = "metier/job", "metier/end"  # keys of the launcher's store
-WAIT = timedelta(days=7)  # for the first process to begin with training: collect may take long
+WAIT = timedelta(minutes=15)  # for the launcher's store to answer; how long the first process reads is not bounded
 
 
 @dataclass(frozen=True)
