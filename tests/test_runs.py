@@ -14,9 +14,9 @@ from metier.artifact import Store
 from metier.console import Console
 from metier.errors import UserError
 from metier.prediction import find_model
-from metier.recipe import load
+from metier.recipe import load, parse
 from metier.run import Context, run
-from metier.runs import all_runs
+from metier.runs import all_runs, moved
 from small import Answer, rows, write_csv
 
 Metier = Callable[..., Answer]
@@ -141,3 +141,9 @@ def test_no_runs_yet(work: Path, metier: Metier, monkeypatch: pytest.MonkeyPatch
     assert metier("runs").out == f"no runs in {work / 'runs'}\n"
     monkeypatch.setenv("METIER_RUNS", str(work / "other"))
     assert metier("runs").out == f"no runs in {work / 'other'}\n"
+
+
+def test_paths_of_prepare_move_with_the_recipe(tmp_path: Path) -> None:
+    recipe = parse({"collect": {"sources": [{"path": "texts"}]}, "prepare": {"correct": {"lexicon": "words.txt"}}})
+    found = moved(recipe, tmp_path, tmp_path / "runs" / "one")
+    assert found.collect.sources[0].path == "../../texts" and found.prepare.correct.lexicon == "../../words.txt"

@@ -154,7 +154,7 @@ def moved(recipe: Recipe, base: Path, folder: Path) -> Recipe:
         except ValueError:  # another drive
             return str((base / path).absolute())
 
-    prepare = with_paths(recipe.prepare, lambda path, name, is_file: moved(path))
+    prepare = with_paths(recipe.prepare, lambda path, name, is_file: placed(path))
     data = {**recipe.model_dump(mode="json"), "prepare": prepare.model_dump(mode="json")}
     for source in data["collect"]["sources"]:
         source["path"] = placed(source["path"])
