@@ -102,14 +102,14 @@ def examples_of(rows: list[dict[str, Any]]) -> list[Any]:
 def watched(loop: Any) -> list[float]:
     """The mean loss of a learned token of each step, as the loop goes on."""
     losses: list[float] = []
-    backward = loop._backward
+    backward = loop.gradient
 
     def listen(job: Any, model: Any, accelerator: Any, batch: Any, mean_weight: float) -> float:
         loss = backward(job, model, accelerator, batch, mean_weight)
         losses.append(loss / sum(job.train.weights[i] for i in batch))
         return float(loss)
 
-    loop._backward = listen
+    loop.gradient = listen
     return losses
 
 

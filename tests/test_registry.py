@@ -46,7 +46,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
 
 def test_built_ins_are_there() -> None:
     assert {"classify", "score"} <= set(registry.names("task"))
-    assert registry.names("method") == ["frozen", "full", "lora"]
+    assert registry.names("method") == ["frozen", "full", "lora", "qlora"]
     assert {"majority", "mean", "tfidf"} <= set(registry.names("floor"))
     assert {"accuracy", "macro_f1", "mae"} <= set(registry.names("metric"))
     assert registry.lookup("task", "classify").__name__ == "Classify"

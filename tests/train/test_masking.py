@@ -181,8 +181,9 @@ def test_resuming_draws_the_masks_that_would_have_been_drawn(reader, tmp_path, m
         best = original(*arguments)
         calls.append(1)
         if len(calls) == 1:
-            job, _, progress = arguments[:3]
-            loop._save(tmp_path / "cut" / "state", job.module, saved["optimizer"], saved["schedule"], progress, best)
+            job, _, accelerator, progress = arguments[:4]
+            loop._save(tmp_path / "cut" / "state", job.module, saved["optimizer"], saved["schedule"], progress, best,
+                       accelerator)  # fmt: skip
             raise KeyboardInterrupt
         return best
 

@@ -148,7 +148,7 @@ def test_flex_attention_gives_the_same_answer() -> None:
     row = plant(forest())
     query, key, value = (torch.randn(1, 2, len(row), 16) for _ in range(3))
     with tree_attention.tree(row):
-        here = tree_attention._tree.get()
+        here = tree_attention.TREE.get()
         pieces = tree_attention._Pieces.apply(query, key, value, 0.25, here)
         flex = tree_attention._flex(query, key, value, 0.25, here)
     assert torch.allclose(pieces, flex, atol=1e-5)
@@ -210,7 +210,7 @@ def test_large_scores_give_finite_gradients():
     for way in ("pieces", "dense"):
         query, key, value = (leaf.clone().requires_grad_() for leaf in leaves)
         with tree_attention.tree(row):
-            here = tree_attention._tree.get()
+            here = tree_attention.TREE.get()
             out = (tree_attention._Pieces.apply(query, key, value, 1.0, here) if way == "pieces" else
                    tree_attention._dense(query, key, value, 1.0, here, None, None))  # fmt: skip
         (out * torch.linspace(0, 1, 8)).sum().backward()

@@ -6,6 +6,7 @@ a traceback and exits 2; a REJECT verdict exits 3 (other verdicts: verdict.py); 
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import NoReturn
 
@@ -53,15 +54,16 @@ for add in ADDERS:
 
 def main() -> None:
     """Entry point of the `metier` command."""
-    from metier.engines import launch
     from metier.errors import UserError, of_system
+
+    launched = int(os.environ.get("WORLD_SIZE") or 1) > 1  # torchrun has started several of us
 
     for stream in (sys.stdout, sys.stderr):  # a screen that cannot show Chinese shows "?", and does not end the run
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     quiet_libraries()
     try:
-        if not launch.follow():  # several processes of a launcher: the first runs the command
+        if not (launched and _follow()):
             app()
     except UserError as error:
         _fail(error)
@@ -75,7 +77,21 @@ def main() -> None:
             print("stopped; finished stages are kept, run the same command to go on", file=sys.stderr)
         raise
     finally:
-        launch.release()
+        if launched:
+            _release()
+
+
+def _follow() -> bool:
+    """Whether this process only helps: of several the first runs the command, the others train with it."""
+    from metier.engines import launch
+
+    return launch.follow()
+
+
+def _release() -> None:
+    from metier.engines import launch
+
+    launch.release()
 
 
 def _fail(error: Exception) -> NoReturn:
