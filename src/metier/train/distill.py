@@ -30,7 +30,6 @@ from metier.errors import UserError
 from metier.train import model as models
 from metier.train.config import DistillConfig
 from metier.train.encoding import Encoded
-from metier.train.grouping import Grouped
 from metier.train.tasks.base import PARTS, combined
 from metier.train.teacher import Teacher
 
@@ -48,8 +47,8 @@ def divergence(logits: torch.Tensor, taught: torch.Tensor, temperature: float) -
 
 def binary_divergence(logits: torch.Tensor, taught: torch.Tensor, temperature: float) -> torch.Tensor:
     """As `divergence`, for K decisions that are taken apart (multi-label): their mean, (B, K) -> (B,)."""
-    both = [torch.stack([one, torch.zeros_like(one)], -1) for one in (logits, taught)]
-    return divergence(*both, temperature).mean(-1)
+    student, teacher = (torch.stack([one, torch.zeros_like(one)], -1) for one in (logits, taught))
+    return divergence(student, teacher, temperature).mean(-1)
 
 
 class Taught:
@@ -228,10 +227,3 @@ def by_place(chunk: Chunk, states: torch.Tensor, told: torch.Tensor, wanted: tor
     pieces = [checkpoint(chunk.losses, *piece, use_reentrant=False)
               for piece in zip(states.split(step), told.split(step), wanted.split(step), strict=True)]  # fmt: skip
     return torch.cat(pieces) if pieces else states.new_zeros(0, dtype=torch.float32)
-
-
-def counted(encoded: Any) -> int:
-    """Places that a teacher is asked for: labelled tokens, or texts."""
-    if isinstance(encoded, Grouped):
-        return sum(one.labelled for one in encoded.examples)
-    return len(encoded)
