@@ -30,7 +30,6 @@ from metier.errors import UserError
 from metier.train import model as models
 from metier.train.config import DistillConfig
 from metier.train.encoding import Encoded
-from metier.train.grouping import Grouped
 from metier.train.tasks.base import PARTS, combined
 from metier.train.teacher import Teacher
 
@@ -228,10 +227,3 @@ def by_place(chunk: Chunk, states: torch.Tensor, told: torch.Tensor, wanted: tor
     pieces = [checkpoint(chunk.losses, *piece, use_reentrant=False)
               for piece in zip(states.split(step), told.split(step), wanted.split(step), strict=True)]  # fmt: skip
     return torch.cat(pieces) if pieces else states.new_zeros(0, dtype=torch.float32)
-
-
-def counted(encoded: Any) -> int:
-    """Places that a teacher is asked for: labelled tokens, or texts."""
-    if isinstance(encoded, Grouped):
-        return sum(one.labelled for one in encoded.examples)
-    return len(encoded)

@@ -72,14 +72,14 @@ class Model:
     symbols: int
     how: str
 
-    def bits(self, texts: Sequence[str], stretches: Sequence[Sequence[tuple[int, int]]] | None = None) -> Array:
+    def bits(self, texts: Sequence[str], places: Sequence[Sequence[tuple[int, int]]] | None = None) -> Array:
         """(n,) float64: code length of each text, or of these characters of each (each foreseen from what is before it
         in the text)."""
         size = self.form[0]
         codes, owner, unknown, counted = [], [], np.zeros(len(texts)), []
         for number, text in enumerate(texts):
             found = _symbols(text, self.alphabet)
-            wanted = _wanted(text, None if stretches is None else stretches[number], self.alphabet is None)
+            wanted = _wanted(text, None if places is None else places[number], self.alphabet is None)
             counted.append(wanted)
             if self.alphabet is not None:
                 unknown[number] = UNKNOWN_BITS * int((found[wanted] == UNKNOWN).sum())
