@@ -193,7 +193,7 @@ def _written(teaching: Teaching, part: pa.Table, task: Any, encoder: Encoder, co
     told, teacher = teaching.config.distill, teaching.teacher
     assert teacher is not None
     chosen = [row for row, name in enumerate(part["id"].to_pylist())
-              if int(fingerprint({"seed": teaching.seed, "id": name})[:8], 16) / 16**8 < told.weight]  # fmt: skip
+              if int(digest("teacher", str(teaching.seed), name), 16) / 16**16 < told.weight]  # fmt: skip
     asked = part.take(chosen)
     column = asked.schema.get_field_index("answer")
     asked = asked.set_column(column, asked.schema.field(column), pa.nulls(len(chosen), pa.string()))
