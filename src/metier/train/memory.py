@@ -68,11 +68,18 @@ class Dimensions:
 
 
 def parameters_on_disk(path: Path) -> int:
-    """Weights of a base, read from the headers of its safetensors files (of older files: from their size)."""
+    """Weights of a base, read from the headers of its safetensors files (of older files: from their size). A damaged
+    file counts nothing: loading it says what is wrong."""
     count = 0
     for file in sorted(path.glob("*.safetensors")):
         with file.open("rb") as stream:
-            header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+            size = int.from_bytes(stream.read(8), "little")
+            if size > file.stat().st_size:
+                continue
+            try:
+                header = json.loads(stream.read(size))
+            except ValueError:
+                continue
         count += sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
     return count or sum(file.stat().st_size for file in path.glob("pytorch_model*.bin")) // FLOAT
 
