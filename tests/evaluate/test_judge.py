@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from metier import tables
@@ -117,6 +118,7 @@ def test_both_orders_are_asked_and_the_better_model_wins(tmp_path: Path, court: 
     assert found.figures["flips"].value == 0 and found.figures["longer_wins"].value == 1
     assert found.figures["agreement"].value is None  # one judge agrees with nobody
     assert "better than the untouched base model: 30 better, 10 tied, 0 worse" in found.said[0][0]
+    assert found.said[-1][0] == f"The judges saw {N} of {N} test items."
     prompts = [row["prompt"] for row in replies.to_pylist() if row["id"] in ("e1", "e2")]
     assert any("准确性" in prompt for prompt in prompts) and any("Quality: accuracy" in prompt for prompt in prompts)
     assert {row["server_model"] for row in replies.to_pylist()} == {"llama-judge-really", ""}
@@ -147,6 +149,17 @@ def test_nonsense_and_silence_are_counted_not_scored(tmp_path: Path, court: Any)
     assert all("503" in row["error"] for row in silent.to_pylist() if row["prompt"])
     found = Judge().judge({"replies": silent}, told(run))
     assert found.figures["accuracy_wins"].n == N // 4 and found.warnings
+
+
+def test_what_is_not_shown_to_the_judges_is_told(tmp_path: Path, court: Any) -> None:
+    run = asked(tmp_path, [{"url": court(longer).url, "model": "llama"}], items=4, qualities=["accuracy"])
+    replies = Judge().ask(run)["replies"].to_pylist()
+    replies[0]["cut"] = 12
+    said = Judge().judge({"replies": pa.Table.from_pylist(replies, judging.REPLIES)}, told(run)).said[-1]
+    assert (
+        said[0].startswith(f"The judges saw 4 of {N} test items; in 1 of 8 questions")
+        and "8 次提问中有 1 次" in said[1]
+    )
 
 
 def test_a_refused_key_and_a_slow_judge(tmp_path: Path, court: Any, monkeypatch: pytest.MonkeyPatch) -> None:

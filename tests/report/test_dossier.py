@@ -95,6 +95,17 @@ def test_figures_stand_in_the_technical_documentation() -> None:
     assert "model.safetensors" in page and "e" * 64 in page
 
 
+def test_parts_of_the_test_set_stand_in_the_technical_documentation() -> None:
+    built = facts()
+    figure = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 40}
+    row = {"column": "language", "value": "zh", "metric": "accuracy", "n": 40, "comparisons": [],
+           "models": {"tuned": figure, "base": figure}}  # fmt: skip
+    column = {"column": "language", "parts": 2, "shown": 2, "small_examples": 0, "unknown": 0}
+    built["results"] = {**built["results"], "slices": {"minimum": 30, "columns": [column], "rows": [row]}}
+    page = html.fromstring(dossier(ReportConfig(), built)["annex-iv.html"]).text_content()
+    assert "50.0% (40.0 to 60.0)" in page and "zh" in page
+
+
 def test_lineage_counts_every_file_and_stands_nothing_first() -> None:
     rows = facts()["lineage"]
     assert [row["file"] for row in rows] == ["gone.pdf", "a.zip"]

@@ -13,12 +13,10 @@ from __future__ import annotations
 
 import contextlib
 from contextvars import ContextVar, Token
-from pathlib import Path
 from typing import Any
 
-import torch
-
 from metier.errors import UserError
+from metier.train import memory
 from metier.train.attention import LAYOUT
 from metier.train.tree_attention import TREE
 
@@ -82,10 +80,5 @@ def needed(config: Any, tokens: int, bf16: bool) -> float:
 
 def free_memory(device: str) -> float:
     """Bytes that are free on the device now; infinite where there is no such figure, so that nothing seems short."""
-    if device == "cuda":
-        return float(torch.cuda.mem_get_info()[0])
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return float("inf")
-    return next((1024.0 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable")), float("inf"))
+    found = memory.available(device)
+    return float("inf") if found is None else float(found)

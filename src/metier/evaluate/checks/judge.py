@@ -111,6 +111,7 @@ class Judge:
             )  # fmt: skip
             said.append(_sentence(title, found, Counter(by_item.values()), other, told.setting.alpha))
         figures |= _trust(rows, decided)
+        said.append(_shown(rows, told.rows.num_rows))
         tables = [Table(("Each judge", "各评判模型"), _HEADS, _by_judge(rows, decided)), _examples(rows)]
         return Findings(self.title, figures, said, _doubts(figures), tables)
 
@@ -285,6 +286,19 @@ def _examples(rows: Sequence[Mapping[str, Any]], most: int = 10) -> Table:
     heads: list[Both] = [("Item", "样本"), ("Judge", "评判模型"), ("Quality", "方面"), ("Reply", "回复")]
     shown = [[row["id"], row["judge"], QUALITIES[row["quality"]], quote(row["reply"])] for row in lost]
     return Table(("Replies against the tuned model", "对微调模型不利的回复"), heads, shown)
+
+
+def _shown(rows: Sequence[Mapping[str, Any]], total: int) -> Both:
+    """How much of the test set the judges saw, and what was cut for them."""
+    items, cut = len({row["id"] for row in rows}), sum(bool(row["cut"]) for row in rows)
+    english, chinese = (
+        f"The judges saw {items} of {total} test items",
+        f"评判模型看到了 {total} 个测试样本中的 {items} 个",
+    )
+    if cut:
+        english += f"; in {cut} of {len(rows)} questions to them a text was cut to evaluate.judge.characters"
+        chinese += f"；{len(rows)} 次提问中有 {cut} 次的文本按 evaluate.judge.characters 截短"
+    return f"{english}.", f"{chinese}。"
 
 
 def _other(against: str) -> Both:

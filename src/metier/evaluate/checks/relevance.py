@@ -113,6 +113,9 @@ class Relevance:
             if mine.low is not None and mine.low <= CHANCE:
                 said.append((f"{MEASURES[measure][0]}: not shown to be better than answers to any question.",
                              f"{MEASURES[measure][1]}：尚不能证明优于对任意问题的回答。"))  # fmt: skip
+        seen, total = len(next(iter(wins.values()))), told.rows.num_rows
+        said.append((f"{seen} of {total} test items were compared; the others were not drawn, or ask like all others.",
+                     f"比较了 {total} 个测试样本中的 {seen} 个；其余的没有抽中，或没有不同的问题可比。"))  # fmt: skip
         heads: list[Both] = [("Measure", "度量"), *MODELS.values()]
         note = ("Of 100 answers so many fit their own question better than another one; 50 is what chance gives.",
                 "每 100 个回答中，与自己的问题比与其他问题更相符的个数；50 即为随机水平。")  # fmt: skip

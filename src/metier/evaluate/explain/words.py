@@ -11,7 +11,6 @@ Shapes: N places, W words, L layers, H heads.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,9 +98,3 @@ def _chosen(table: Any, number: int | None, what: str) -> Any:
     if not -len(table) <= number < len(table):
         raise UserError(f"there is no {what} {number}", f"--{what}", f"this model has {what}s 0 to {len(table) - 1}")
     return table[number]
-
-
-def heaviest(values: Sequence[float], most: int) -> list[int]:
-    """The words with the largest weights either way, the largest first."""
-    order = sorted(range(len(values)), key=lambda index: (-abs(values[index]), index))
-    return [index for index in order[:most] if values[index]]

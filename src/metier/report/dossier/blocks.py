@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from metier.report import checks, data, evidence, making, opening
+from metier.report import checks, data, evidence, making, opening, slices
 from metier.report.words import Words
 
 Facts = Mapping[str, Any]
@@ -195,7 +195,15 @@ def comparison(facts: Facts, words: Words) -> list[str | Grid]:
 @_block
 def groups(facts: Facts, words: Words) -> list[str | Grid]:
     """Accuracy for parts of the test set and for groups of persons, where they were measured."""
-    return _checks(facts, words, ("bias",))
+    found = slices.slices(facts["results"], words)
+    said: list[str | Grid] = []
+    if found:
+        rows = [(f"{row['column']}{words('colon')}{row['value']}", row["metric"], _cell(row["tuned"], words),
+                 _cell(row["other"], words), row["n"]) for row in (*found["first"], *found["rest"])]  # fmt: skip
+        heads = [words("slices.caption"), words("dossier.metric"), words.model("tuned", facts["results"]["models"]),
+                 found["opponent"], "n"]  # fmt: skip
+        said += [*found["looked"], Grid(heads, rows)]
+    return [*said, *_checks(facts, words, ("bias",))]
 
 
 @_block
