@@ -88,6 +88,17 @@ def test_gradients_are_the_same_and_fewer_numbers_are_kept(family, shape, method
     assert after < 0.8 * before, (before, after)
 
 
+def test_a_row_of_many_blocks_is_computed_again(base):
+    """Texts of very different lengths are several blocks of attention, each with numbers of its own."""
+    draw = np.random.default_rng(3)
+    many = [Item((tuple(draw.integers(5, 60, length).tolist()),)) for length in (3, 4, 4, 5, 30, 31, 33, 58, 60, 60) * 2]
+    network = network_of("bert", OWN, "full", base)
+    expected, before = step(network, many)
+    recomputing.use(network, True, 0, False, "cpu")
+    found, after = step(network, many)
+    assert torch.linalg.norm(found - expected) <= 1e-6 * torch.linalg.norm(expected) and after < before
+
+
 def test_without_the_cuts_put_back_a_layer_cannot_be_computed_again(base, monkeypatch):
     """What the test above would show if checkpoints did not carry how their row is cut."""
     import contextlib

@@ -204,8 +204,9 @@ class _Explicit(torch.autograd.Function):
     def backward(ctx, gradient):  # type: ignore[no-untyped-def]
         heads, _, width = gradient.shape
         pieces: tuple[list[torch.Tensor], ...] = ([], [], [])
+        saved = ctx.saved_tensors  # taken once: a layer that is computed again gives them once only
         for index, (block, start) in enumerate(_starts(ctx.cuts)):
-            q, k, v, probabilities = ctx.saved_tensors[4 * index : 4 * index + 4]
+            q, k, v, probabilities = saved[4 * index : 4 * index + 4]
             g = _take(gradient, block, start).view(q.shape)
             if block.padding is not None:  # padding points at a real token, whose gradient must count once
                 _by_sequence(g, heads).masked_fill_(block.padding[None, :, :, None], 0)
