@@ -91,8 +91,10 @@ def test_gradients_are_the_same_and_fewer_numbers_are_kept(family, shape, method
 def test_a_row_of_many_blocks_is_computed_again(base):
     """Texts of very different lengths are several blocks of attention, each with numbers of its own."""
     draw = np.random.default_rng(3)
-    many = [Item((tuple(draw.integers(5, 60, length).tolist()),)) for length in (3, 4, 4, 5, 30, 31, 33, 58, 60, 60) * 2]
-    network = network_of("bert", OWN, "full", base)
+    many = [
+        Item((tuple(draw.integers(5, 60, length).tolist()),)) for length in (3, 4, 4, 5, 30, 31, 33, 58, 60, 60) * 2
+    ]
+    network = network_of("bert", Shape(3, "", "mean", 0.0), "full", base)
     expected, before = step(network, many)
     recomputing.use(network, True, 0, False, "cpu")
     found, after = step(network, many)
