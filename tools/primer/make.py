@@ -38,10 +38,10 @@ READ = {
 TOKENIZER_CHARACTERS = {"wikipedia-en": 4_000_000, "wikipedia-zh": 2_500_000, "books-en": 1_000_000}
 TRAIN: dict[str, Any] = {
     "method": "full", "max_length": shapes.CONTEXT, "window_overlap": 1, "weight_decay": 0.1, "early_stopping": 0,
-    "dropout": 0.0,
+    "dropout": 0.0, "optimizer": "muon",
 }  # fmt: skip
 PACE = {
-    "processor": {"batch_size": 3, "learning_rate": 3e-3, "validate_steps": 200},
+    "processor": {"batch_size": 6, "learning_rate": 4e-3, "validate_steps": 200},
     "accelerator": {"batch_size": 256, "learning_rate": 2e-3, "validate_steps": 200},
 }
 LOOKED_AT = {
@@ -69,9 +69,23 @@ def blank(examples: Path, work: Path, kind: str) -> None:
         for piece in shapes.sample((row["text"] for row in train if _name(row["source"]) == source), most)
     )
     tokenizer = shapes.train_tokenizer(texts)
-    weights = shapes.blank(shapes.SHAPES[kind], tokenizer, SEED, work / "blank")
+    ids = _tokens(tokenizer, (row["text"] for row in train))
+    weights = shapes.blank(shapes.SHAPES[kind], tokenizer, SEED, work / "blank", ids)
     _note(work, {"kind": kind, "weights": weights, "vocabulary": len(tokenizer), "examples": examples.name})
-    print(f"{weights:,} random weights, {len(tokenizer):,} entries, {len(train):,} documents to read", flush=True)
+    print(f"{weights:,} weights, {len(tokenizer):,} entries, {len(train):,} documents to read", flush=True)
+
+
+def _tokens(tokenizer: Any, texts: Any) -> Any:
+    """(tokens,) int32 of all texts, one after the other."""
+    import itertools
+
+    import numpy as np
+
+    parts = []
+    while some := list(itertools.islice(texts, 1000)):
+        found = tokenizer(some, add_special_tokens=False, verbose=False)["input_ids"]
+        parts.extend(np.array([*ids, tokenizer.eos_token_id], np.int32) for ids in found)
+    return np.concatenate(parts)
 
 
 def train(work: Path, out: Path, share: float, **settings: Any) -> dict[str, Any]:

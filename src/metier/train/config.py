@@ -174,8 +174,11 @@ class TrainConfig(Section):
     """Peak learning rate. auto: the method's own, by the size of the base (see train/methods/)."""
     head_learning_rate: Positive | Literal["auto"] = "auto"
     """For the new head, which starts from nothing. auto: 10 times the learning rate."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """`muon`: matrices of the layers step along the orthogonalised momentum (Jordan et al. 2024), everything else by
+    AdamW, at one rate for both. For whole models that learn from random weights or from much text; method full only."""
     weight_decay: float = Field(default=0.01, ge=0)
-    """AdamW, on matrices only."""
+    """On matrices only, decoupled from the gradient."""
     warmup: float = Field(default=0.1, ge=0, lt=1)
     """Share of all steps in which the learning rate rises linearly; afterwards it falls linearly to 0."""
     decay: float = Field(default=1.0, ge=0, le=1)

@@ -1,8 +1,8 @@
 """The only training loop.
 
 Purpose: read top to bottom what happens to a model: epochs of token-budget batches, loss of each example weighted
-alike, clipped AdamW steps under a linear schedule, validation after every epoch, the best weights kept, a state from
-which a killed run goes on exactly. Device placement, mixed precision and distribution are Accelerate's.
+alike, clipped steps of AdamW or Muon under a linear schedule, validation after every epoch, the best weights kept, a
+state from which a killed run goes on exactly. Device placement, mixed precision and distribution are Accelerate's.
 Trade-off: no callbacks and no hooks; whoever needs another loop writes a task or a method, or changes this file.
 Not covered: what is learned (tasks/), which weights move (methods/), how texts become windows (encoding.py).
 """
@@ -26,6 +26,7 @@ from metier.errors import UserError
 from metier.train import checkpoint, joint, processes
 from metier.train.batching import batches_per_epoch, inference_batches, plan_epoch
 from metier.train.config import TrainConfig
+from metier.train.optimizers import make_optimizer
 
 
 @dataclass(frozen=True)
@@ -208,6 +209,9 @@ def make_accelerator(config: TrainConfig) -> Any:
     precision = "bf16" if use_bf16(config) else "no"
     made = Accelerator(cpu=cpu, mixed_precision=precision, kwargs_handlers=[processes.ddp_settings()])
     processes.check(made)
+    if config.optimizer == "muon" and made.is_fsdp2:
+        raise UserError("muon needs whole matrices, and each process holds shards of them (FSDP)", "train.optimizer",
+                        "set it to adamw, or train without shards")  # fmt: skip
     return made
 
 
@@ -231,30 +235,6 @@ def use_bf16(config: TrainConfig) -> bool:
         return True
     asks = [getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")]
     return any(ask() for ask in asks if ask is not None)
-
-
-def make_optimizer(module: nn.Module, config: TrainConfig, rates: Rates) -> torch.optim.Optimizer:
-    """AdamW (fused): the head has its own rate; weight decay on matrices only."""
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for name, parameter in module.named_parameters():
-        if parameter.requires_grad:
-            groups.setdefault((is_head(name), parameter.ndim > 1), []).append(parameter)
-    return torch.optim.AdamW(
-        [
-            {
-                "params": parameters,
-                "lr": rates.head_learning_rate if head else rates.learning_rate,
-                "weight_decay": config.weight_decay if matrix else 0.0,
-            }
-            for (head, matrix), parameters in sorted(groups.items())
-        ],
-        fused=True,
-    )
-
-
-def is_head(name: str) -> bool:
-    """Whether a parameter belongs to the classification head (freshly drawn, not from the base)."""
-    return any(part in ("classifier", "score", "classification_head", "qa_outputs") for part in name.split("."))
 
 
 def reuse_memory() -> None:

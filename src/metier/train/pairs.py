@@ -32,6 +32,11 @@ def check(task: str, train: TrainConfig) -> None:
             f"a model of the method '{train.method}' cannot be merged: {UNMERGED[train.method]}", "train.save",
             "set it to adapter, or choose the method lora, qlora or full",
         )  # fmt: skip
+    if train.optimizer == "muon" and train.method != "full":
+        raise UserError(
+            f"muon moves whole matrices of the base, and the method '{train.method}' does not", "train.optimizer",
+            "set train.method to full, or train.optimizer to adamw",
+        )  # fmt: skip
     package, extra = PACKAGES.get(train.method, ("", ""))
     if package and importlib.util.find_spec(package) is None:
         raise UserError(
