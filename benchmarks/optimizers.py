@@ -1,8 +1,8 @@
 """How far a small base comes from nothing with so many tokens: AdamW or Muon, embeddings at random or from neighbours.
 
 The tokenizer, shape and text are those of Metier's own base (tools/primer), the loop is Metier's. Each way trains the
-same steps on the same texts in the same order with its rate falling to 0 at the end; printed are the loss on held-out text
-(nats a token), and processor seconds.
+same steps on the same texts in the same order with its rate falling to 0 at the end; printed are the loss on
+held-out text (nats a token), and processor seconds.
 
     metier prepare general/base                       # prints the folder of the examples
     python benchmarks/optimizers.py EXAMPLES [--steps 150]
