@@ -4,8 +4,8 @@ Run by `train_speed.py` and its sisters, each name in its own environment: `meti
 `transformers:<way>` with the ways `one` (an example at a time), `all` (a whole batch at a time, padded), `grouped` (the
 same, of like lengths), `free` (a batch flattened into one row) and `packed`. FOLDER holds `job.json`, `train.jsonl`,
 `ordered.jsonl`, `held.jsonl` and `model/`; `result.json` is written into it. All start from the same weights and take
-AdamW and clipping with the same numbers, at a constant rate: warm-ups begin differently. What is timed is the training alone: after the libraries,
-the model and the token ids are loaded.
+AdamW and clipping with the same numbers, at a constant rate: warm-ups begin differently. What is timed is the training
+alone: after the libraries, the model and the token ids are loaded.
 """
 
 from __future__ import annotations
