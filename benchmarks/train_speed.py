@@ -3,8 +3,8 @@
     python benchmarks/train_speed.py
 
 Same random model, same token ids, one epoch, same optimizer at the same constant rate, the same questions in every step
-where they are about documents; one after the other in one run, alternating. The figure is tokens that bear loss per second of the
-processor, in the training alone. TRL and Transformers run in every way that they have on a CPU (see
+where they are about documents; one after the other in one run, alternating. The figure is tokens that bear loss per
+second of the processor, in the training alone. TRL and Transformers run in every way that they have on a CPU (see
 `train_contestant.py`), the fastest of each is the peer, and only these are repeated:
 
     METIER_BENCH_TRL=ENV/bin/python python benchmarks/train_speed.py --data contract-nli tatqa --tokens 40000
