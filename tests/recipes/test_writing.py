@@ -25,6 +25,7 @@ NAMES = {
     "general/harmless": ("prefer", "general/hh-rlhf-harmless"),
     "general/base": ("pretrain", "general/wikipedia-en.parquet"),
     "quickstart/bank-documents": ("generate", "its pages come with the package"),
+    "quickstart/bank-pages": ("pretrain", "its pages come with the package"),
 }
 N = 48
 
@@ -73,7 +74,7 @@ def test_recipes_that_write_run_small(name: str, writer_folder: Path, work: Path
         general = [{"text": f"general words number {i}, of no field, told once and {i % 7} times."} for i in range(N)]
         Path("general.jsonl").write_text("".join(json.dumps(row) + "\n" for row in general), encoding="utf-8")
         sources.append({"path": "general.jsonl", "columns": {"text": "text"}})
-        small["prepare"]["mix"]["general"] = ["general.jsonl"]
+        small["prepare"]["mix"] |= {"general": ["general.jsonl"], "general_share": 0.2}
     small["prepare"]["split"]["by"] = "column"
     small["prepare"]["dedup"]["remove_near"] = False  # the invented rows are much alike
     small["prepare"]["decontaminate"]["action"] = "off"

@@ -4,6 +4,7 @@ Purpose: the steps, each of which can be stopped and called again; `ship.py` the
 
     metier prepare general/base                       # prints the folder of the examples
     python tools/primer/make.py blank EXAMPLES WORK   # tokenizer, configuration, random weights
+    python tools/primer/make.py held WORK LIST        # ids of the documents that it will never read
     python tools/primer/make.py read WORK             # the task `pretrain`; goes on until it is stopped
     python tools/primer/make.py settle WORK           # a copy learns a little longer while its rate falls to 0
     python tools/primer/make.py take WORK             # or the weights as they are, without settling
@@ -86,6 +87,18 @@ def _tokens(tokenizer: Any, texts: Any) -> Any:
         found = tokenizer(some, add_special_tokens=False, verbose=False)["input_ids"]
         parts.extend(np.array([*ids, tokenizer.eos_token_id], np.int32) for ids in found)
     return np.concatenate(parts)
+
+
+def held(work: Path, out: Path) -> int:
+    """List the ids of the encyclopedias' test documents, so that others can measure on what the base never read."""
+    from metier.tables import read
+
+    rows = read(work / "examples" / "examples.parquet", columns=["id", "split", "source"]).to_pylist()
+    ids = sorted(row["id"] for row in rows if row["split"] == "test" and "wikipedia" in row["source"])
+    head = ["# Documents of the recipe general/base that neither the weights nor the tokenizer of `primer` saw, by id.",
+            "# Written by tools/primer/make.py held; collect.sources.N.only reads it."]  # fmt: skip
+    out.write_text("\n".join([*head, *ids]) + "\n", encoding="utf-8")
+    return len(ids)
 
 
 def train(work: Path, out: Path, share: float, **settings: Any) -> dict[str, Any]:
@@ -236,6 +249,9 @@ def main() -> None:
     first.add_argument("work", type=Path)
     first.add_argument("--shape", choices=sorted(shapes.SHAPES), default="processor")
     steps.add_parser("take").add_argument("work", type=Path)
+    listed = steps.add_parser("held")
+    listed.add_argument("work", type=Path)
+    listed.add_argument("out", type=Path)
     tuned = steps.add_parser("instruct")
     tuned.add_argument("work", type=Path)
     tuned.add_argument("--documents", type=int, default=4000, help="of each language, that are asked about")
@@ -249,6 +265,8 @@ def main() -> None:
         blank(given.examples, given.work, given.shape)
     elif given.step == "read":
         read(given.work, given.share)
+    elif given.step == "held":
+        print(f"{held(given.work, given.out):,} ids", flush=True)
     elif given.step == "take":
         take(given.work)
     elif given.step == "instruct":
