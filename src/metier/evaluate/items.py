@@ -23,6 +23,7 @@ LABELLED = (CLASSIFY, MULTI_LABEL, SPANS)  # kinds that have classes
 WRITTEN = (TEXT, BITS, PREFERENCE)  # kinds whose answers, or what is learned, are texts
 # What a model of a written kind may give: its answers, whether each ended by itself, likelihoods, preferences.
 TEXTS, FINISHED, LIKELIHOODS, MARGINS = "texts", "finished", "bits", "margins"
+NUMBERS = "numbers"  # whether the numbers of an answer are right (metrics/numbers.py)
 HIDDEN, GENERAL = (
     "tokens",
     "general",

@@ -17,6 +17,7 @@ from metier.evaluate.items import (
     HIDDEN,
     LIKELIHOODS,
     MULTI_LABEL,
+    NUMBERS,
     PREFERENCE,
     RANKING,
     SCORE,
@@ -27,6 +28,7 @@ from metier.evaluate.items import (
     Items,
 )
 from metier.evaluate.metrics.bits import sizes
+from metier.evaluate.metrics.numbers import DUE, UNREAD
 from metier.evaluate.resample import Units
 from metier.evaluate.wording import Both, model_name
 
@@ -99,6 +101,28 @@ def unanswered(found: Mapping[str, Items]) -> list[Both]:
         if empty:
             said.append((f"{empty} of {len(one)} answers of {english} are empty; they count as wrong.",
                          f"{chinese}的 {len(one)} 条回答中有 {empty} 条为空，均按错误计算。"))  # fmt: skip
+    return said
+
+
+def numbers(found: Mapping[str, Items], asked: bool) -> list[Both]:
+    """Over how many gold answers the figures of numbers are, and how many answers lack one. asked: a criterion names
+    such a figure."""
+    one = found["tuned"]
+    if not asked or one.kind != TEXT:
+        return []
+    due = int(one.more[DUE].sum()) if NUMBERS in one.more else 0
+    said: list[Both] = []
+    if due < len(one):
+        said.append((f"{len(one) - due} of {len(one)} right answers hold no number; the figures of numbers are over "
+                     "the others.",
+                     f"{len(one)} 条标准答案中有 {len(one) - due} 条不含数值；数值指标只针对其余样本。"))  # fmt: skip
+    for name in ("tuned", "base"):
+        unread = int(found[name].more[UNREAD].sum()) if name in found and NUMBERS in found[name].more else 0
+        english, chinese = model_name(name)
+        if unread:
+            said.append((f"{unread} of {due} answers of {english} hold no number where one is asked for; they count as "
+                         "wrong.",
+                         f"{due} 条应有数值的回答中，{chinese}有 {unread} 条没有给出数值，均按错误计算。"))  # fmt: skip
     return said
 
 

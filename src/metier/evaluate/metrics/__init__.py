@@ -1,6 +1,6 @@
 """The metrics, one file a family, found by name behind the door `metric`."""
 
-from metier.evaluate.metrics import answers, bits, classify, preference, ranking, score, spans, texts
+from metier.evaluate.metrics import answers, bits, classify, numbers, preference, ranking, score, spans, texts
 from metier.evaluate.metrics.base import Metric, for_kind, metric, value
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "classify",
     "for_kind",
     "metric",
+    "numbers",
     "preference",
     "ranking",
     "score",
