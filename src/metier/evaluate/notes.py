@@ -8,10 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from metier.evaluate.choosing import OPTIONS
+from metier.evaluate.choosing import UNREAD as UNREAD_CHOICES
 from metier.evaluate.intervals import MIN_GROUPS, MIN_ITEMS
 from metier.evaluate.items import (
     ANSWERS,
     BITS,
+    CHOICE,
     CLASSIFY,
     FINISHED,
     HIDDEN,
@@ -93,6 +96,8 @@ def unanswered(found: Mapping[str, Items]) -> list[Both]:
     said: list[Both] = []
     for name in ("tuned", "base"):
         one = found.get(name)
+        if one is not None and one.kind == CHOICE and UNREAD_CHOICES in one.more:
+            said += _unread(name, one)
         if one is None or one.kind not in (CLASSIFY, TEXT) or (one.kind == TEXT and TEXTS not in one.more):
             continue
         blank = "" in one.classes and one.predicted == one.classes.index("")
@@ -102,6 +107,19 @@ def unanswered(found: Mapping[str, Items]) -> list[Both]:
             said.append((f"{empty} of {len(one)} answers of {english} are empty; they count as wrong.",
                          f"{chinese}的 {len(one)} 条回答中有 {empty} 条为空，均按错误计算。"))  # fmt: skip
     return said
+
+
+def _unread(name: str, one: Items) -> list[Both]:
+    """How many answers to questions with options name none of them."""
+    sizes = np.array([len(own) for own in one.more[OPTIONS]])
+    unread, asked = round(float((one.more[UNREAD_CHOICES] * sizes).sum())), int(sizes.sum())
+    english, chinese = model_name(name)
+    if not unread:
+        return []
+    return [(f"{unread} of {asked} answers of {english} name no option (each question is asked in every rotation "
+             "of its options); they count as wrong.",
+             f"{chinese}的 {asked} 条回答（每题按选项的每种轮换各问一次）中有 {unread} 条没有指明选项，"
+             "均按错误计算。")]  # fmt: skip
 
 
 def numbers(found: Mapping[str, Items], asked: bool) -> list[Both]:
