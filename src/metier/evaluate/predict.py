@@ -47,6 +47,8 @@ PREDICTIONS = pa.schema(
         ("tokens", pa.int64()),  # hidden ones that the bits pay for
         ("margin", pa.float64()),  # chosen minus rejected answer: mean log-likelihood of a token
         ("raw_margin", pa.float64()),  # chosen minus rejected answer: log-likelihood
+        ("rotations", pa.list_(pa.string())),  # choose: what was written for each rotation of the options
+        ("option_bits", pa.list_(pa.float64())),  # choose: code length of each option, in the order of the data
         ("ranked", pa.list_(pa.int32())),  # rows of corpus.parquet, best first
     ]
 )
@@ -63,6 +65,8 @@ FLOOR_TITLES = {
     "nearest": "the answer to the nearest training question",
     "ngram": "n-gram model (Kneser-Ney)",
     "longer": "always the longer answer",
+    "majority_letter": "most frequent letter",
+    "longest_option": "always the longest option",
     "bm25": "shared words (BM25)",
 }
 
@@ -180,9 +184,9 @@ def answers_table(answers: dict[str, FloorPrediction], ids: list[str]) -> pa.Tab
             pa.array([None] * n if answer.spans is None else [[asdict(span) for span in row] for row in answer.spans],
                      PREDICTIONS.field("spans").type),
             *(pa.array([None] * n if column is None else list(column), PREDICTIONS.field(field).type)
-              for field, column in zip(written.STORED, (answer.texts, answer.finished, answer.bits, answer.bytes,
-                                                        answer.tokens, answer.margins, answer.raw_margins),
-                                       strict=True)),
+              for field, column in zip((*written.STORED, *written.CHOSEN), (
+                  answer.texts, answer.finished, answer.bits, answer.bytes, answer.tokens, answer.margins,
+                  answer.raw_margins, answer.rotations, answer.option_bits), strict=True)),
             pa.array([None] * n if answer.ranked is None else answer.ranked, PREDICTIONS.field("ranked").type),
         ], schema=PREDICTIONS))  # fmt: skip
     return pa.concat_tables(tables) if tables else PREDICTIONS.empty_table()

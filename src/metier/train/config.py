@@ -58,11 +58,22 @@ class MaskedConfig(Section):
     that no part of a word gives the rest away."""
 
 
+class ChoiceConfig(Section):
+    """The task `choose`: questions with options."""
+
+    answer: Literal["letter", "text"] = "letter"
+    """What is learned and written: the letter of the right option, or its words."""
+    order: Literal["drawn", "published"] = "drawn"
+    """In training: `drawn` moves the options of each row on by a number that its id gives, so that no letter is right
+    more often than another; `published` keeps the order of the data. Evaluation asks in all rotations either way."""
+
+
 class TaskConfig(Section):
     """What the model is asked to do. In a recipe `task: classify` is short for `task: {name: classify}`."""
 
     name: str = "classify"
-    """Name behind the door `task`: classify, score, tag, relate, extract, embed, generate, chat, pretrain or prefer."""
+    """Name behind the door `task`: classify, score, tag, relate, extract, embed, generate, choose, chat, pretrain or
+    prefer."""
     multi_label: bool = False
     """classify: any number of labels a text; the label column then holds several, see `label_separator`."""
     label_separator: str = "|"
@@ -84,12 +95,14 @@ class TaskConfig(Section):
     """extract: the longest answer that is given, in tokens; 30 is what BERT's own code uses on SQuAD. Clauses of
     contracts need some hundred."""
     instruction: str = ""
-    """generate: what is asked of every text. The user's turn is the instruction, the text, and the data's own question
-    where it has one, each a paragraph."""
+    """generate, choose: what is asked of every text. The user's turn is the instruction, the text, and the data's own
+    question where it has one, each a paragraph."""
     system: str = ""
-    """generate, chat: a system message before every conversation that has none."""
+    """generate, choose, chat: a system message before every conversation that has none."""
     max_new_tokens: int = Field(default=256, ge=1)
     """generate, chat: an answer is cut after so many tokens, and told as unfinished."""
+    choice: ChoiceConfig = ChoiceConfig()
+    """choose: what is written, and in which order options are learned."""
     preference: PreferenceConfig = PreferenceConfig()
     """prefer: the loss."""
     label_names: dict[str, str] = Field(default_factory=dict)

@@ -17,7 +17,7 @@ from metier.train.config import TrainConfig
 # embeddings that were computed once.
 _NO_HEAD = ("`frozen` trains a new head only, and a model that writes has none to train",
             "set it to lora or qlora (few weights move) or full")  # fmt: skip
-REFUSED = {task: {"frozen": _NO_HEAD} for task in ("generate", "chat", "pretrain", "prefer")}
+REFUSED = {task: {"frozen": _NO_HEAD} for task in ("generate", "choose", "chat", "pretrain", "prefer")}
 PACKAGES = {"qlora": ("bitsandbytes", "qlora")}  # method -> import name of what it needs, and the extra that brings it
 UNMERGED = {"frozen": "its head stands on an unchanged base, and there is no adapter"}
 
