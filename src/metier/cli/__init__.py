@@ -15,6 +15,7 @@ import typer
 from metier.cli import (
     bases,
     chat,
+    compare,
     deidentify,
     explain,
     inspect,
@@ -47,6 +48,7 @@ app = typer.Typer(
 ADDERS = (
     run.add, new.add, inspect.add, plan.add, tune.add, show.add, why.add, schema.add, stages.add, deidentify.add,
     predict.add, explain.add, chat.add, merge.add, runs.add, bases.add, pdf.add, verdict.add, replay.add, power.add,
+    compare.add,
 )  # fmt: skip
 for add in ADDERS:
     add(app)

@@ -45,6 +45,9 @@ SHARES: dict[str, Both] = {
                                 "每 100 对长度相当的回答中，微调模型选对 {} 对"),
     "exact_match": ("Of 100 answers of the tuned model {} are the right words",
                     "微调模型的每 100 条回答中，{} 条用词完全正确"),
+    "acc": ("Of 100 questions the tuned model answers {} right", "每 100 道题中，微调模型答对 {} 道"),
+    "acc_norm": ("Of 100 questions the tuned model answers {} right, length of the choices taken out",
+                 "每 100 道题中，去除选项长度影响后微调模型答对 {} 道"),
     "finished": ("Of 100 answers of the tuned model {} end by themselves", "微调模型的每 100 条回答中，{} 条自行结束"),
     "empty": ("Of 100 answers of the tuned model {} are empty", "微调模型的每 100 条回答中，{} 条为空"),
 }  # fmt: skip
