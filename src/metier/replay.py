@@ -95,7 +95,7 @@ def _compared(folder: Path, console: Console, output: Path | None) -> Replay:
         out = output or Path(temporary)
         out.mkdir(parents=True, exist_ok=True)
         judge(folder, out, console)
-        return _held([(name, folder / name, out / name) for name in (*JUDGED, "report.html")], _changed(was))
+        return _held([(name, folder / name, out / name) for name in JUDGED], _changed(was))
 
 
 def _held(files: Iterable[tuple[str, Path, Path]], versions: list[str]) -> Replay:

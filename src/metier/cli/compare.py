@@ -45,7 +45,7 @@ def add(app: typer.Typer) -> None:
         results = compare_logs(base, tuned, output, config, Console(sys.stdout), task, metric, group)
         for warning in results["warnings"]:
             print(f"  - {warning['text']}")
-        print(f"report: {output / 'report.html'}")
+        print(f"figures: {output / 'results.json'}; items broken and mended: {output / 'cases.parquet'}")
         decision = results["verdict"]["decision"]
         if decision != "SIGN OFF":
             raise typer.Exit(REJECT_EXIT if decision == "REJECT" else CONDITIONAL_EXIT)

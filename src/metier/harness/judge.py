@@ -1,7 +1,7 @@
 """Two logs compared: the paired tests, intervals, parts and verdict of every run, on values that another program gave.
 
 Purpose: `metier compare BASE TUNED`. The logs are read, joined and stored (store.py); what follows needs the stored
-tables alone, so `metier replay` makes results.json, cases.parquet and report.html again, byte for byte.
+tables alone, so `metier replay` makes results.json and cases.parquet again, byte for byte.
 Trade-off: criteria come with the comparison, when the answers exist already; nobody can promise that they were not
 known, and the report says so.
 Not covered: floors, calibration, checks: they need the model, or its training texts.
@@ -68,16 +68,11 @@ def compare_logs(
 
 
 def judge(folder: Path, out: Path, console: Console) -> dict[str, Any]:
-    """Judge the stored answers in `folder`; writes results.json, cases.parquet and report.html into `out`."""
-    from metier.report.config import ReportConfig
-    from metier.report.stage import page
-
+    """Judge the stored answers in `folder`; writes results.json and cases.parquet into `out`."""
     told = json.loads((folder / FILE).read_text(encoding="utf-8"))
     results, table = _judged(told, folder)
     write_json(results, out / "results.json")
     write(table, out / "cases.parquet")
-    facts = {"name": told["task"], "results": results, "cases": table.to_pylist()[: told["settings"]["listed_cases"]]}
-    (out / "report.html").write_text(page(ReportConfig(title=told["title"]), facts), encoding="utf-8", newline="\n")
     show(results, console)
     return results
 
