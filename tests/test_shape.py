@@ -32,6 +32,7 @@ UPPER = (
     "printing",
     "prediction",
     "explaining",
+    "harness",
     "inspection",
     "tuning",
 )  # what stages may not know

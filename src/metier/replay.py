@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from metier.recipe import Recipe
 NEEDED = ("collect", "prepare", "train", "predictions", "evaluate", "report")
 JUDGED = ("results.json", "cases.parquet")  # what the evaluation writes
 LIBRARIES = ("metier", "numpy", "scipy", "scikit-learn", "pyarrow")  # that can change a figure or a file
+COMPARED = "comparison.json"  # in the folder of a comparison of logs made elsewhere, which is no run
 MOST = 20  # differences that are listed
 
 
@@ -40,10 +41,10 @@ class Replay:
 
 
 def find_run(name: str) -> Path:
-    """The folder of a run: a path, or a name under the folder of runs."""
+    """The folder of a run, or of a comparison of two logs: a path, or a name under the folder of runs."""
     root = Path(os.environ.get("METIER_RUNS") or "runs")
     for path in (Path(name), root / name):
-        if (path / "run.json").is_file() and (path / "results.json").is_file():
+        if any((path / name).is_file() for name in ("run.json", COMPARED)) and (path / "results.json").is_file():
             return path
     known = sorted(path.parent.name for path in root.glob("*/run.json"))
     raise UserError(f"there is no finished run called '{name}'", str(root.absolute()),
@@ -72,23 +73,45 @@ def replay(folder: Path, console: Console, output: Path | None = None) -> Replay
 
     output: where the new files are kept; without it they are made in a temporary folder and thrown away.
     """
+    if (folder / COMPARED).is_file():
+        return _compared(folder, console, output)
     run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     done, weights = _artifacts(folder, run["stages"]), run.get("model_files", {})
     recipe = _recipe(folder, done["report"])
     with tempfile.TemporaryDirectory(prefix="metier-replay-") as temporary:
         out = output or Path(temporary)
         _make(recipe, done, weights, out, console)
-        versions = _versions(done)
-        differences, files = [], {}
-        for name, was, now in [
+        return _held([
             *((f"evaluate/{name}", done["evaluate"].path / name, out / "evaluate" / name) for name in JUDGED),
             *((name, folder / name, out / name) for name in done["report"].summary["files"]),
-        ]:
-            old, new = was.read_bytes() if was.is_file() else b"", now.read_bytes()
-            files[name] = len(old), len(new)
-            if old != new:
-                differences += [f"{name}: {line}" for line in _differing(name, old, new)]
-    return Replay(not differences, tuple(versions), tuple(differences), files)
+        ], _versions(done))  # fmt: skip
+
+
+def _compared(folder: Path, console: Console, output: Path | None) -> Replay:
+    """As `replay`, of a comparison of two logs: from the answers that were stored of them."""
+    from metier.harness.judge import judge
+
+    try:
+        was = json.loads((folder / COMPARED).read_text(encoding="utf-8"))["packages"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError("what is stored of this comparison cannot be read", str(folder / COMPARED),
+                        "compare the logs again") from error  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="metier-replay-") as temporary:
+        out = output or Path(temporary)
+        out.mkdir(parents=True, exist_ok=True)
+        judge(folder, out, console)
+        return _held([(name, folder / name, out / name) for name in JUDGED], _changed(was))
+
+
+def _held(files: Iterable[tuple[str, Path, Path]], versions: list[str]) -> Replay:
+    """Name, old and new place of each file, byte against byte."""
+    differences, sizes = [], {}
+    for name, was, now in files:
+        old, new = was.read_bytes() if was.is_file() else b"", now.read_bytes()
+        sizes[name] = len(old), len(new)
+        if old != new:
+            differences += [f"{name}: {line}" for line in _differing(name, old, new)]
+    return Replay(not differences, tuple(versions), tuple(differences), sizes)
 
 
 def _make(
@@ -166,10 +189,16 @@ def _versions(done: Mapping[str, Artifact]) -> list[str]:
     from metier.run import VERSIONS
 
     stages = {stage: (done[stage].identity["version"], VERSIONS[stage]) for stage in ("evaluate", "report")}
-    was, now = done["evaluate"].environment.get("packages", {}), environment()["packages"]
-    packages = {name: (was.get(name), now.get(name)) for name in LIBRARIES}
-    return [f"{name}: {then} then, {today} now" for name, (then, today) in {**stages, **packages}.items()
-            if then != today]  # fmt: skip
+    told = [f"{name}: {then} then, {today} now" for name, (then, today) in stages.items() if then != today]
+    return told + _changed(done["evaluate"].environment.get("packages", {}))
+
+
+def _changed(was: Mapping[str, str]) -> list[str]:
+    """Packages whose version is another one now."""
+    now = environment()["packages"]
+    return [
+        f"{name}: {was.get(name)} then, {now.get(name)} now" for name in LIBRARIES if was.get(name) != now.get(name)
+    ]
 
 
 def _differing(name: str, old: bytes, new: bytes) -> list[str]:

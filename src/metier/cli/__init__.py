@@ -16,6 +16,7 @@ from metier.cli import (
     answers,
     bases,
     chat,
+    compare,
     deidentify,
     explain,
     inspect,
@@ -48,7 +49,7 @@ app = typer.Typer(
 ADDERS = (
     run.add, new.add, inspect.add, plan.add, tune.add, show.add, why.add, schema.add, stages.add, deidentify.add,
     predict.add, explain.add, chat.add, merge.add, runs.add, bases.add, pdf.add, verdict.add, answers.add,
-    replay.add, power.add,
+    replay.add, power.add, compare.add,
 )  # fmt: skip
 for add in ADDERS:
     add(app)

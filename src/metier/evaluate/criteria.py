@@ -27,7 +27,7 @@ from metier.errors import UserError, nearest
 from metier.evaluate.config import EvaluateConfig
 from metier.evaluate.floors import ONLY_WRITE, floor_names, model_names
 from metier.evaluate.items import LABELLED, LIKELIHOODS
-from metier.evaluate.metrics import for_kind
+from metier.evaluate.metrics import Metric, for_kind
 from metier.registry import lookup
 from metier.train.config import TaskConfig
 from metier.train.tasks import profile
@@ -182,6 +182,16 @@ def decided_by(primary: str, model: str) -> str:
     return "chrf" if model in ONLY_WRITE and lookup("metric", primary).needs == LIKELIHOODS else primary
 
 
+def check_metrics(criteria: Sequence[str], metrics: Sequence[Metric], models: Sequence[str]) -> list[Criterion]:
+    """As `check`, where no task but a log made elsewhere says which metrics there are."""
+    known = {metric.name: metric for metric in metrics}
+    found = [parse(text) for text in criteria]
+    for one in found:
+        if one.check:
+            _checked_figure(one, f"--accept: {one.text}", {})
+    return [_among(one, f"--accept: {one.text}", known, (), models, None) for one in found]
+
+
 def _checked(
     one: Criterion, task: TaskConfig, models: Sequence[str], classes: Sequence[str] | None, checks: Checks
 ) -> Criterion:
@@ -190,7 +200,14 @@ def _checked(
         return _checked_figure(one, where, checks)
     kind = profile(task).kind
     known = {metric.name: metric for metric in for_kind(kind)}
-    by_class = CLASS_METRICS if kind in LABELLED else ()
+    return _among(one, where, known, CLASS_METRICS if kind in LABELLED else (), models, classes)
+
+
+def _among(
+    one: Criterion, where: str, known: Mapping[str, Metric], by_class: Sequence[str], models: Sequence[str],
+    classes: Sequence[str] | None,
+) -> Criterion:  # fmt: skip
+    """A criterion on one of the known metrics, or on one of a label."""
     if one.metric not in known and one.metric not in by_class:
         raise UserError(
             f"there is no metric '{one.metric}' for this task", where, nearest(one.metric, [*known, *by_class])

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from metier.evaluate.classes import figure
-from metier.evaluate.compare import Pair, Setting
+from metier.evaluate.compare import Pair, Setting, difference_interval
 from metier.evaluate.intervals import (
     MIN_GROUPS,
     MIN_ITEMS,
@@ -54,6 +54,17 @@ def pair_of(measured: Measured, metric: Metric, other: str) -> Pair | None:
         return None
     differences = measured.resampled["tuned", metric.name] - measured.resampled[other, metric.name]
     return Pair(metric, measured.models["tuned"], measured.models[other], first, second, differences)
+
+
+def multiple(measured: Measured, metric: Metric, model: str, factor: float, setting: Setting) -> dict[str, Any]:
+    """tuned - factor * other, resampled together."""
+    pair = pair_of(measured, metric, model)
+    if pair is None:
+        return {"difference": None, "low": None, "high": None}
+    differences = measured.resampled["tuned", metric.name] - factor * measured.resampled[model, metric.name]
+    pair = replace(pair, other_value=factor * pair.other_value, differences=differences)
+    low, high = difference_interval(pair, setting) or (None, None)
+    return {"difference": pair.tuned_value - pair.other_value, "low": low, "high": high}
 
 
 def figure_of(metric: Metric, measured: Measured, name: str, setting: Setting) -> dict[str, Any]:

@@ -46,8 +46,22 @@ RARE = 5  # gold items below which a class's own figures say almost nothing
 
 def split(found: Mapping[str, Items], unit: Units, known: int) -> list[Both]:
     """What the test split cannot support. known: number of classes known in training."""
-    one, said = found["tuned"], []
-    n = len(one)
+    one = found["tuned"]
+    said = few(len(one), unit)
+    if one.kind == SPANS:
+        return said + _types(one, known)
+    if one.kind == ANSWERS:
+        return said + _answers(one)
+    if one.kind in WRITTEN:
+        return said + _written(found)
+    if one.kind == RANKING:
+        return said + _corpus(one)
+    return said + (_values(one) if one.kind == SCORE else _labels(one, known))
+
+
+def few(n: int, unit: Units) -> list[Both]:
+    """What so few examples, or so few groups of them, cannot support."""
+    said: list[Both] = []
     if n < MIN_ITEMS:
         said.append((
             f"The test split has only {n} examples; below {MIN_ITEMS} most figures have no interval, no claim is safe.",
@@ -63,15 +77,7 @@ def split(found: Mapping[str, Items], unit: Units, known: int) -> list[Both]:
                 f"There are fewer than {MIN_GROUPS} groups, too few for most intervals.",
                 f"组数少于 {MIN_GROUPS}，多数区间无法计算。",
             ))  # fmt: skip
-    if one.kind == SPANS:
-        return said + _types(one, known)
-    if one.kind == ANSWERS:
-        return said + _answers(one)
-    if one.kind in WRITTEN:
-        return said + _written(found)
-    if one.kind == RANKING:
-        return said + _corpus(one)
-    return said + (_values(one) if one.kind == SCORE else _labels(one, known))
+    return said
 
 
 def repeated(rows: pa.Table) -> list[Both]:

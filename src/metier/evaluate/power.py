@@ -19,8 +19,6 @@ import numpy as np
 
 from metier.errors import UserError, need
 from metier.evaluate.intervals import normal_quantile, wilson
-from metier.evaluate.metrics import Metric
-from metier.registry import lookup
 
 MOST = 100_000_000  # items beyond which an answer is no plan any more
 
@@ -151,16 +149,16 @@ def from_run(results: Mapping[str, Any], effect: float | None = None) -> list[di
         rows.append({
             "against": row["against"], "metric": row["metric"], "n": row["n"], "difference": row["difference"],
             "detectable": row["mde"], "effect": wanted or None,
-            "needed": _needed(row, lookup("metric", row["metric"]), wanted, alpha, power),
+            "needed": _needed(row, wanted, alpha, power),
         })  # fmt: skip
     return rows
 
 
-def _needed(row: Mapping[str, Any], metric: Metric, effect: float, alpha: float, power: float) -> int | None:
+def _needed(row: Mapping[str, Any], effect: float, alpha: float, power: float) -> int | None:
     """Examples for an effect, from one comparison of a run."""
     if row["mde"] is None or not effect:
         return None
-    if metric.proportion and "cluster" not in row["test"]:
+    if row["discordant"] is not None and "cluster" not in row["test"]:
         return items_for_difference(effect, max(row["discordant"] / row["n"], effect), alpha, power)
     # The detectable effect falls with the square root of the examples (of the groups, which grow with them).
     return math.ceil(row["n"] * (row["mde"] / effect) ** 2)

@@ -26,7 +26,7 @@ from metier.evaluate.compare import Setting, compare, difference_interval, finis
 from metier.evaluate.config import EvaluateConfig
 from metier.evaluate.criteria import Criterion, check, decided_by, defaults, switched_on
 from metier.evaluate.items import ANSWERS, CLASSIFY, LABELLED, MULTI_LABEL, SPANS, Items
-from metier.evaluate.measure import Measured, figure_of, measure, pair_of
+from metier.evaluate.measure import Measured, figure_of, measure, multiple, pair_of
 from metier.evaluate.metrics import Metric, for_kind, numbers
 from metier.evaluate.resample import units
 from metier.evaluate.verdict import Evidence, Key, decide, shortfalls, with_checks, with_parts
@@ -86,7 +86,7 @@ def evaluate(
         "settings": {"alpha": config.alpha, "power": config.power, "bootstrap": config.bootstrap, "seed": seed},
     }  # fmt: skip
     write_json(results, out / "results.json")
-    _show(results, console)
+    show(results, console)
     return _summary(results)
 
 
@@ -145,7 +145,9 @@ def _evidence(
     by_name = {metric.name: metric for metric in measured.metrics}
     for one in criteria:
         if one.factor != 1:
-            rows[one.metric, one.label, one.other] = _multiple(measured, by_name[one.metric], one, setting)
+            rows[one.metric, one.label, one.other] = multiple(
+                measured, by_name[one.metric], one.model, one.factor, setting
+            )
             continue
         of_label = one.label and one.model and not one.part
         pair = pair_of(measured, by_name[f"{one.metric}[{one.label}]"], one.model) if of_label else None
@@ -169,18 +171,6 @@ def _slices(
     found = {name: one for name, one in measured.models.items() if name in named}
     columns = slices.columns_of(config, criteria)
     return slices.slices(columns, rows, documents, found, metrics, setting, config.slice_minimum)
-
-
-def _multiple(measured: Measured, metric: Metric, one: Criterion, setting: Setting) -> dict[str, Any]:
-    """tuned - factor * other, resampled together."""
-    pair = pair_of(measured, metric, one.model)
-    if pair is None:
-        return {"difference": None, "low": None, "high": None}
-    other = one.factor * measured.resampled[one.model, metric.name]
-    differences = measured.resampled["tuned", metric.name] - other
-    pair = replace(pair, other_value=one.factor * pair.other_value, differences=differences)
-    low, high = difference_interval(pair, setting) or (None, None)
-    return {"difference": pair.tuned_value - pair.other_value, "low": low, "high": high}
 
 
 def _cases(measured: Measured, rows: pa.Table, task: TaskConfig, out: Path, primary: str) -> dict[str, Any]:
@@ -231,7 +221,7 @@ def _p(p: float) -> str:
     return "< 0.0001" if p < 1e-4 else f"{p:.2g}"
 
 
-def _show(results: dict[str, Any], console: Console) -> None:
+def show(results: dict[str, Any], console: Console) -> None:
     """A short table on the screen."""
     primary = results["primary"]
     against = {row["against"]: row for row in results["comparisons"] if row["metric"] == primary}

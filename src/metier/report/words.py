@@ -18,7 +18,8 @@ import yaml
 
 LANGUAGES = ("en", "zh")
 # Shown as %, differences as points.
-PERCENT = {"accuracy", "macro_f1", "micro_f1", "ece", "precision", "recall", "f1", "entity_f1", "entity_precision",
+PERCENT = {"accuracy", "acc", "acc_norm", "macro_f1", "micro_f1", "ece", "precision", "recall", "f1", "entity_f1",
+           "entity_precision",
            "entity_recall", "answer_f1", "answer_exact", "has_answer_f1", "no_answer_accuracy", "aupr",
            "precision_at_80_recall", "exact_match", "finished", "empty", "preference_accuracy", "preference_by_token",
            "preference_equal_length", "ndcg_10", "mrr_10", "recall_1", "recall_10", "recall_100",
@@ -26,7 +27,8 @@ PERCENT = {"accuracy", "macro_f1", "micro_f1", "ece", "precision", "recall", "f1
            "choice_unparsable", "choice_likelihood", "choice_likelihood_per_byte"}  # fmt: skip
 # Lower is better.
 LOWER = {"mae", "rmse", "ece", "brier", "bits_per_byte", "general_bits_per_byte", "bits_per_masked_token",
-         "pseudo_perplexity", "empty", "number_unparsable", "choice_unparsable"}  # fmt: skip
+         "pseudo_perplexity", "perplexity", "word_perplexity", "byte_perplexity", "brier_score", "empty",
+         "number_unparsable", "choice_unparsable"}  # fmt: skip
 MINUS = "\u2212"
 
 
