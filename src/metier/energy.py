@@ -1,8 +1,8 @@
 """The energy that a piece of work takes, read from counters of the machine where there are any.
 
 Purpose: processors count their own joules (Linux shows it as powercap, "RAPL"), and so do NVIDIA's graphics processors.
-Where no counter can be read there is a reason instead of a figure. Only if the recipe names a country, and codecarbon is
-installed, is the processor's part an estimate from its rated power, and called so.
+Where no counter can be read there is a reason instead of a figure. Only if the recipe names a country, and codecarbon
+is installed, is the processor's part an estimate from its rated power, and called so.
 Trade-off: counters count the whole machine, whoever works on it meanwhile. Both overflow or stand still in their own
 ways, so a thread looks at them every few seconds.
 Not covered: power supplies, fans and disks; machines of other processes of the same training.

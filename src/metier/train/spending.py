@@ -1,7 +1,7 @@
 """What answering costs: seconds, tokens, memory and energy while a model answers a list of requests.
 
-Purpose: the evaluation asks the whole test split anyway, so what a request takes is measured there. Who answers says when
-the last answer is there: what is measured afterwards for the evaluation's sake is no part of it.
+Purpose: the evaluation asks the whole test split anyway, so what a request takes is measured there. Who answers says
+when the last answer is there: what is measured afterwards for the evaluation's sake is no part of it.
 Trade-off: requests are asked in batches, which is how a busy server works; one alone takes longer.
 Not covered: what a server, its network and its queue add.
 """
