@@ -11,7 +11,6 @@ import pytest
 from lxml import html
 
 from metier.config import Section
-from metier.energy import Meter
 from metier.errors import UserError
 from metier.recipe import parse
 from metier.report import costs
@@ -20,6 +19,7 @@ from metier.report.config import ReportConfig
 from metier.report.dossier import dossier
 from metier.report.stage import page, record
 from metier.report.words import LANGUAGES, Words, strings
+from metier.train.energy import Meter
 
 from .facts import bank
 
@@ -92,13 +92,13 @@ def test_energy_in_words() -> None:
     told = costs.energy(hole["train"]["energy"], words)
     assert "in all" not in told and "not measured: the package nvidia-ml-py is not installed" in told
     assert costs.requests(hole)["joules_of_1000"] is None
-    assert costs.energy({}, words) == "processor not measured: an earlier version of Metier did this work"
+    assert costs.energy({}, words) == "not measured: an earlier version of Metier did this work"
     assert [costs.joules(value, words) for value in (812, 36_000, 7.2e6)] == ["812.0 J", "10.00 Wh", "2.000 kWh"]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_reason_has_words(language: str) -> None:
-    source = (Path(costs.__file__).parents[1] / "energy.py").read_text(encoding="utf-8")
+    source = (Path(costs.__file__).parents[1] / "train" / "energy.py").read_text(encoding="utf-8")
     codes = set(re.findall(r'Unread\("(\w+)"', source))
     assert codes == {"no_counter", "no_package", "permission", "failed", "gap", "interrupted"}
     assert {f"energy.{code}" for code in codes} <= set(strings())

@@ -15,7 +15,6 @@ from metier.report.words import Words
 
 Facts = Mapping[str, Any]
 HOUR, THOUSAND = 3600.0, 1000
-EARLIER = {"part": "processor", "problem": "earlier", "detail": "", "joules": None}
 
 
 def requests(facts: Facts) -> dict[str, Any]:
@@ -90,7 +89,9 @@ def memory(megabytes: float | None, words: Words) -> str:
 
 def energy(found: Mapping[str, Any], words: Words, share: float = 1.0) -> str:
     """What was measured or estimated, part by part, divided by `share`, and why parts are missing."""
-    parts = found.get("parts") or [EARLIER]
+    parts = found.get("parts") or []
+    if not parts:
+        return words("not_measured", reason=words("energy.earlier"))
     told = []
     for part in parts:
         if part["joules"] is None:

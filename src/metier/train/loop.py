@@ -22,11 +22,11 @@ import torch
 from torch import nn
 
 from metier.console import Console, seconds
-from metier.energy import Meter, graphics
 from metier.errors import UserError
 from metier.train import checkpoint, joint, processes
 from metier.train.batching import batches_per_epoch, inference_batches, plan_epoch
 from metier.train.config import TrainConfig
+from metier.train.energy import Meter, graphics
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from metier.energy import Meter, graphics
 from metier.train import memory
+from metier.train.energy import Meter, graphics
 
 
 @dataclass
