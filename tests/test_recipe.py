@@ -362,7 +362,7 @@ def test_the_fields_that_are_execution() -> None:
         "prepare.synthesize.timeout",
         "evaluate.forgetting.texts", "evaluate.judge.at_once", "evaluate.judge.seconds",
         "train.checkpoint_seconds", "train.device", "train.gradient_checkpointing",
-        "train.processes", "train.threads",
+        "train.processes", "train.energy_country", "train.threads",
     }  # fmt: skip
 
 

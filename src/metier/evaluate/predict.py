@@ -23,11 +23,12 @@ from metier.evaluate import frozen, probe, written
 from metier.evaluate.config import EvaluateConfig
 from metier.evaluate.floors import floor_names
 from metier.evaluate.floors.base import FloorData, FloorPrediction
-from metier.evaluate.items import ANSWERS, CLASSIFY, MULTI_LABEL, RANKING, SCORE, WRITTEN
+from metier.evaluate.items import ANSWERS, BITS, CLASSIFY, MULTI_LABEL, PREFERENCE, RANKING, SCORE, WRITTEN
 from metier.registry import lookup
 from metier.tables import SPANS, read, write, write_json
 from metier.train import bases
 from metier.train.config import TaskConfig, TrainConfig
+from metier.train.spending import Spending
 from metier.train.tasks import Span, profile
 from metier.train.tasks.base import short_texts, strings
 
@@ -53,6 +54,7 @@ PREDICTIONS = pa.schema(
     ]
 )
 CALIBRATED = (CLASSIFY, MULTI_LABEL, ANSWERS, SCORE)  # kinds whose confidence, or error, is set right on validation
+UNASKED = (BITS, PREFERENCE)  # kinds whose model only measures the test texts; in use it is asked something else
 FLOOR_TITLES = {
     "majority": "most frequent label",
     "mean": "mean of the training values",
@@ -101,7 +103,9 @@ def predict_all(
         console.say(f"  {title}: {len(ids):,} test items in {seconds(spent)}")
 
     start = time.monotonic()
-    decoded, encoded = tuned.predict(parts["test"], console)
+    spending = Spending(next(tuned.module.parameters()).device.type, train_config.energy_country)
+    decoded, encoded = replace(tuned, spending=spending).predict(parts["test"], console)
+    cost = spending.facts(len(ids)) if profile(task_config).kind not in UNASKED else {"missing": "unasked"}
     losses = encoded.loss_report()
     keep(
         "tuned",
@@ -127,7 +131,7 @@ def predict_all(
     if config.validation_items and profile(task_config).kind in CALIBRATED:
         write(_validation(tuned, parts["validation"], config.validation_items, console), out / "validation.parquet")
     lost = {f"test_{key}": losses[key] for key in ("windowed", "cut", "cut_tokens")}
-    return {"test": len(ids), "models": models, "criteria": promised, **lost}
+    return {"test": len(ids), "models": models, "criteria": promised, "cost": cost, **lost}
 
 
 def _validation(tuned: Any, rows: pa.Table, most: int, console: Console) -> pa.Table:

@@ -242,6 +242,9 @@ class TrainConfig(Section):
     processes: int = execution(1, ge=1)
     """Processes that train together on this machine, each with its share of every batch: one for each GPU, or on
     processors of many cores. Sums are rounded in another order, and dropout draws other numbers."""
+    energy_country: str = execution("", pattern="^([A-Z]{3})?$")
+    """Where the machine stands (ISO 3166-1, three letters), for codecarbon: it then estimates the energy from the
+    processor's rated power where no counter can be read. Empty: energy is measured, or it is "not measured"."""
     threads: int = execution(0, ge=0)
     """Processor threads; 0: PyTorch's choice, or an equal share of the processors for each of several processes. Sums
     are rounded in another order with another number of threads, so bits repeat only for the same number; the meaning of

@@ -26,6 +26,7 @@ from metier.errors import UserError
 from metier.train import checkpoint, joint, processes
 from metier.train.batching import batches_per_epoch, inference_batches, plan_epoch
 from metier.train.config import TrainConfig
+from metier.train.energy import Meter, graphics
 from metier.train.optimizers import make_optimizer
 
 
@@ -106,6 +107,7 @@ class Progress:
     best_epoch: float = 0.0
     waiting: int = 0  # evaluations since the best one
     stopped: str = ""
+    energy: dict[str, Any] = field(default_factory=dict)  # as energy.py tells it
     history: list[dict[str, float]] = field(default_factory=list)
 
 
@@ -122,8 +124,10 @@ def fit(job: Job, folder: Path, console: Console) -> dict[str, Any]:
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _rates(job.total, config.warmup, config.decay))
     model, optimizer = accelerator.prepare(module, optimizer)
     progress, best = _resume(folder, module, optimizer, schedule, accelerator, console)
+    country = config.energy_country if accelerator.is_main_process else ""
+    spent = Meter(graphics(accelerator.device.type), country, progress.energy)
     clock = saved = time.monotonic()
-    with console.progress("training", job.total, "steps") as meter:
+    with spent, console.progress("training", job.total, "steps") as meter:
         meter.advance(progress.step)
         while (progress.step < job.total or progress.position) and not progress.stopped:
             model.train()
@@ -158,11 +162,11 @@ def fit(job: Job, folder: Path, console: Console) -> dict[str, Any]:
                 if config.validate_steps and progress.step % config.validate_steps == 0:
                     best = _validate(job, module, accelerator, progress, best, float(schedule.get_last_lr()[0]))
                 if due:
-                    clock = _tick(progress, clock)
+                    clock = _tick(progress, clock, spent.facts())
                     _save(folder, module, optimizer, schedule, progress, best, accelerator)
                     saved = time.monotonic()
             best = _end_of_epoch(job, module, accelerator, progress, best, float(schedule.get_last_lr()[0]))
-    _tick(progress, clock)
+    _tick(progress, clock, spent.stop())
     if best is not None:
         processes.put(best, module)
     if module is not job.module:  # it was sharded
@@ -329,9 +333,10 @@ def _note(progress: Progress) -> str:
     return text
 
 
-def _tick(progress: Progress, clock: float) -> float:
+def _tick(progress: Progress, clock: float, spent: dict[str, Any]) -> float:
     now = time.monotonic()
     progress.seconds += now - clock
+    progress.energy = spent
     return now
 
 
@@ -364,6 +369,6 @@ def _figures(progress: Progress, accelerator: Any) -> dict[str, Any]:
         "best_epoch": round(progress.best_epoch, 3), "stopped": progress.stopped or "end",
         "epochs": progress.history[-1]["epoch"] if progress.history else 0.0, "history": progress.history,
         "device": str(accelerator.device), "processes": accelerator.num_processes,
-        "empty_parts": progress.empty_parts,
+        "empty_parts": progress.empty_parts, "energy": progress.energy,
         "dtype": "bfloat16" if accelerator.mixed_precision == "bf16" else "float32",
     }  # fmt: skip
