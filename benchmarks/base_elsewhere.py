@@ -12,7 +12,7 @@ Not covered: speed; quantised weights; vLLM.
     pip download --no-deps --no-binary llama-cpp-python llama-cpp-python   # holds llama.cpp with its converter
     python benchmarks/base_elsewhere.py --converter LLAMA.CPP/convert_hf_to_gguf.py --llamacpp VENV/bin/python
 
-The converter runs in this Python, which then needs `sentencepiece`; it brings its own `gguf`. `--llamacpp` is the Python
+The converter runs in this Python, which then needs `sentencepiece`; it brings its own `gguf`. `--llamacpp` is a Python
 in which llama-cpp-python is installed. METIER_BENCH_CONVERTER and METIER_BENCH_LLAMACPP name the same. A peer that is
 missing has dashes.
 """

@@ -129,3 +129,10 @@ def test_it_reads_settles_and_ships(work: Path, tmp_path: Path, monkeypatch: pyt
     assert (
         "| figures |" in card and "| documents | 60 | 0 | collected |" in card and "{" not in card.split("---\n", 2)[2]
     )
+
+
+def test_what_will_never_be_read_is_listed(work: Path, tmp_path: Path) -> None:
+    found = MAKE.held(work, tmp_path / "held.txt")
+    ids = [line for line in (tmp_path / "held.txt").read_text().splitlines() if line[0] != "#"]
+    wanted = [row["id"] for row in rows(60) if row["split"] == "test" and "books" not in row["source"]]
+    assert found == len(ids) > 0 and sorted(ids) == sorted(wanted)
