@@ -5,8 +5,8 @@ options likelier in one order than in another. Each question with its options in
 other orders of the same options; how many of these it beats is, if orders are exchangeable, any number from none to all
 with equal chance. The sum over the questions has an exact distribution, and p is its upper tail.
 Trade-off: where the order itself tells something the test would flag anybody, so questions with sorted options (by
-number, alphabet or length) and options that refer to others ("all of the above", 以上都对) are left out and counted, and
-the other orders are drawn from those that are not sorted either. It needs three options or more.
+number, alphabet or length) and options that refer to others ("all of the above", 以上都对) are left out and counted,
+and the other orders are drawn from those that are not sorted either. It needs three options or more.
 Not covered: a base that met the question without its options; encoders and encoder-decoders.
 """
 
@@ -31,8 +31,8 @@ from metier.lettering import listed
 from metier.train.sharing import Example
 
 OTHERS = re.compile(
-    r"\b(?:all|none|both|neither|any|each|either) of (?:the|these|them|those)\b|\bthe above\b|\b[A-J] (?:and|or|&) [A-J]\b"
-    r"|以上|上述|[A-J]\s*[和与、]\s*[A-J]|都对|都不|都正确|均正确|均不|全部正确|①|②",
+    r"\b(?:all|none|both|neither|any|each|either) of (?:the|these|them|those)\b|\bthe above\b"
+    r"|\b[A-J] (?:and|or|&) [A-J]\b|以上|上述|[A-J]\s*[和与、]\s*[A-J]|都对|都不|都正确|均正确|均不|全部正确|①|②",
     re.IGNORECASE,
 )
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")

@@ -2,7 +2,7 @@
 
 Purpose: a figure on texts that were learned is no figure. Against the training split the final examples are compared as
 `prepare.decontaminate` does: passages word for word, and near duplicates; this also holds where the data brought its
-own split. Against the base the order of the rows is asked (row_order.py), and of questions with options the order of these
+own split. Against the base the order of the rows is asked (row_order.py), and that of the options of a question
 (option_order.py).
 Trade-off: the comparison is made again here rather than read from prepare, so that what is judged is what was trained
 on. Not covered: paraphrases and translations; a base that met single rows and not the file.
@@ -258,13 +258,14 @@ def _option_words(table: pa.Table, left: pa.Table) -> tuple[dict[str, Figure], B
                       "“基础模型未按原序读过这些选项”的 p 值"),
         "options_preferred": ("Comparisons in which the published order of options is the likelier one",
                               "原有选项顺序更可能的比较所占比例"),
-        "options_gain": ("Nats by which the published order of options is likelier", "原有选项顺序高出的对数似然（奈特）"),
+        "options_gain": ("Nats by which the published order of options is likelier",
+                         "原有选项顺序高出的对数似然（奈特）"),
     }  # fmt: skip
     better = Contamination.figures
     n, out = table.num_rows, sum(left["rows"].to_pylist())
     if n < FEWEST_QUESTIONS:
-        sentence = (f"Whether the base has seen the options in their order was not asked: {n} questions have options whose "
-                    f"order tells nothing by itself, and {FEWEST_QUESTIONS} are needed.",
+        sentence = (f"Whether the base has seen the options in their order was not asked: {n} questions have options "
+                    f"whose order tells nothing by itself, and {FEWEST_QUESTIONS} are needed.",
                     f"未检验基础模型是否按原有顺序见过选项：选项顺序本身不含信息的题目只有 {n} 道，至少需要 "
                     f"{FEWEST_QUESTIONS} 道。")  # fmt: skip
         return {name: Figure(title, None, better=better[name]) for name, title in titles.items()}, sentence, False
@@ -274,14 +275,16 @@ def _option_words(table: pa.Table, left: pa.Table) -> tuple[dict[str, Figure], B
     figures = {name: Figure(titles[name], value, n=n, better=better[name], percent=name == "options_preferred")
                for name, value in values.items()}  # fmt: skip
     seen = p < SEEN
-    verdict: Both = ("The base has very likely read these questions." if seen else "No sign that the base has read them.",
+    verdict: Both = ("The base has very likely read these questions." if seen else
+                     "No sign that the base has read them.",
                      "基础模型很可能读过这些题目。" if seen else "没有迹象表明基础模型读过这些题目。")  # fmt: skip
     return figures, (
         f"To the base, the published order of the options is likelier than another one in {hundred(share)} of 100 "
         f"comparisons over {n} questions (50 by chance; by {number(gain)} nats on average; exact p = {number(p)}). "
         f"{verdict[0]}" + (f" {out:,} questions were left out." if out else ""),
         f"对基础模型而言，{n} 道题的每 100 次比较中，原有选项顺序有 {hundred(share)} 次更可能（偶然水平为 50；平均高 "
-        f"{number(gain)} 奈特；精确 p = {number(p)}）。{verdict[1]}" + (f"另有 {out:,} 道题未参与检验。" if out else ""),
+        f"{number(gain)} 奈特；精确 p = {number(p)}）。{verdict[1]}"
+        + (f"另有 {out:,} 道题未参与检验。" if out else ""),
     ), seen  # fmt: skip
 
 
