@@ -127,8 +127,7 @@ def fit(job: Job, folder: Path, console: Console) -> dict[str, Any]:
     country = config.energy_country if accelerator.is_main_process else ""
     spent = Meter(graphics(accelerator.device.type), country, progress.energy)
     clock = saved = time.monotonic()
-    with spent, console.progress("training", job.total, "steps") as meter:
-        meter.advance(progress.step)
+    with spent, console.progress("training", job.total, "steps", progress.step) as meter:
         while (progress.step < job.total or progress.position) and not progress.stopped:
             model.train()
             if hasattr(job.task, "anew"):  # what is learned of each input is drawn again for each epoch
