@@ -25,7 +25,7 @@ from metier.differences import nearest_difference
 from metier.prepare.files import digests
 from metier.recipe import Recipe
 
-VERSIONS = {"collect": 3, "prepare": 3, "train": 2, "predictions": 4, "checks": 1, "evaluate": 4, "report": 5}
+VERSIONS = {"collect": 4, "prepare": 4, "train": 2, "predictions": 5, "checks": 2, "evaluate": 5, "report": 5}
 PARENTS: dict[str, tuple[str, ...]] = {
     "collect": (),
     "prepare": ("collect",),
@@ -39,7 +39,7 @@ ORDER = tuple(PARENTS)
 OPTIONAL = ("checks",)  # stages that exist only where the recipe asks for them
 # Fields of the task that a stage does not read: changing them costs nothing there.
 # How a task that writes asks, and learns.
-_WRITING = ("instruction", "system", "max_new_tokens", "preference", "objective", "masked")
+_WRITING = ("choice", "instruction", "system", "max_new_tokens", "preference", "objective", "masked")
 UNREAD_TASK_FIELDS = {
     "prepare": ("label_names", "class_weights", "sub_tokens", "embed", *_WRITING), "train": ("label_names",),
 }  # fmt: skip
