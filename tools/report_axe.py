@@ -147,6 +147,7 @@ async def look_at(pages: list[Path], axe: str, pictures: Path | None) -> list[di
                 browser = Browser(socket)
                 for page in pages:
                     found += await findings(browser, page, axe, pictures)
+                    print(f"{page}: {len(found)} findings so far", file=sys.stderr, flush=True)
         finally:
             process.terminate()
             await process.wait()

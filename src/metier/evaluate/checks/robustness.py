@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from metier.evaluate.checks import changed, changes, general
 from metier.evaluate.checks.alter import Around, alter
-from metier.evaluate.checks.base import Asked, Figure, Findings, Table, Told
+from metier.evaluate.checks.base import Asked, Figure, Findings, Table, Told, largest
 from metier.evaluate.checks.changed import Answered, Changed
 from metier.evaluate.compare import finish
 from metier.evaluate.config_behaviour import CHANGES
@@ -185,7 +185,7 @@ def _figures(losses: Mapping[str, Figure], shares: Mapping[str, Figure]) -> dict
     for name, found in (("worst", losses), ("worst_changed", shares)):
         known = [one for one in found.values() if one.value is not None]
         if known:
-            figures[name] = max(known, key=lambda one: one.value or 0.0)
+            figures[name] = largest(known)
     return figures | dict(losses) | {f"{change}_changed": one for change, one in shares.items()}
 
 

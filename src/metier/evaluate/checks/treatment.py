@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from metier.evaluate.checks import changed, swaps
-from metier.evaluate.checks.base import Figure, Findings, Table, Told
+from metier.evaluate.checks.base import Figure, Findings, Table, Told, largest
 from metier.evaluate.checks.changed import Answered
 from metier.evaluate.compare import holm, mcnemar, sign_flip
 from metier.evaluate.intervals import proportions
@@ -179,7 +179,7 @@ def _figures(flips: Mapping[str, Figure], told: Told) -> dict[str, Figure]:
     figures = {f"flip_{name}": one for name, one in flips.items()}
     enough = [one for one in flips.values() if one.n >= told.config.bias.least]
     if enough:
-        figures = {"flip_rate": max(enough, key=lambda one: one.value or 0.0), **figures}
+        figures = {"flip_rate": largest(enough), **figures}
     return figures
 
 
