@@ -1,4 +1,6 @@
-# make demo   set-up and the main job, offline, on the embedded example
+# make demo   set-up and the main job, offline, on the embedded example; then a second act: a small model that writes
+#             reads a bank's pages, and learns to answer about them. DOCUMENTS=folder puts your pages in their place,
+#             QUESTIONS=table your questions (columns text, question, answer, split)
 # make test   the tests          make check   formatter, linter, types
 # make bench  the tables that documents quote (long; needs METIER_DATA_MIRROR); make bench-data: those on data alone;
 #             make bench-eval: the statistics of the verdict
@@ -11,11 +13,21 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 RUN    := DO_NOT_TRACK=1 HF_HUB_DISABLE_TELEMETRY=1 HF_HUB_OFFLINE=1
 
-.PHONY: demo test check bench bench-data bench-eval bench-train clean
+.PHONY: demo demo-messages demo-documents test check bench bench-data bench-eval bench-train clean
 
-demo: $(VENV)/.ready
+demo: demo-messages demo-documents
+
+demo-messages: $(VENV)/.ready
 	$(RUN) $(BIN)/metier run quickstart/bank-messages
 	@echo "open runs/quickstart-bank-messages/report.html in a browser"
+
+# A verdict of REJECT (exit code 3) is a finding, not a failure.
+demo-documents: $(VENV)/.ready
+	@echo "second act: a small model reads a bank's pages, and learns to answer about them"
+	$(RUN) $(BIN)/metier run quickstart/bank-pages $(if $(DOCUMENTS),collect.sources.0.path=$(abspath $(DOCUMENTS))) || test $$? -eq 3
+	$(RUN) $(BIN)/metier run quickstart/bank-documents $(if $(QUESTIONS),collect.sources.0.path=$(abspath $(QUESTIONS))) || test $$? -eq 3
+	$(RUN) $(BIN)/metier answers quickstart-bank-documents
+	@echo "open runs/quickstart-bank-pages/report.html and runs/quickstart-bank-documents/report.html in a browser"
 
 test: $(VENV)/.ready-test
 	$(RUN) $(BIN)/python -m pytest -q

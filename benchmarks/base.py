@@ -2,6 +2,8 @@
 
 Purpose: bits per byte of held-out documents, by source, for a base; beside it `xz -9` over the same bytes, and an
 interpolated Kneser-Ney 5-gram over the same tokenizer's tokens, trained on at least the documents that the base read.
+Below that bytes per token beside GPT-2's tokenizer and a character one, what the chat template writes, and the speed of
+training (`base_speed.py`).
 Trade-off: the n-gram is told every document of the training part even where the base has read only some of it.
 Not covered: what the base is good for.
 
@@ -66,6 +68,20 @@ def by_gpt2(texts: Sequence[str]) -> float:
         return math.nan
     table = daft.from_pydict({"text": list(texts)}).select(tokenize_encode(daft.col("text"), "r50k_base"))
     return sum(len(text.encode()) for text in texts) / sum(len(ids) for ids in table.to_pydict()["text"])
+
+
+def templated(tokenizer: Any) -> str:
+    """What the chat template writes, and whether an answer ends with a token that stops the writing."""
+    from metier.train import chat
+
+    turns = [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]
+    written = chat.write(tokenizer, turns)
+    made = chat.encode(tokenizer, written)
+    last = made.ids[made.weights > 0][-1]
+    stops = chat.stop_tokens(tokenizer)
+    shown = tokenizer.apply_chat_template(turns, tokenize=False).replace("\n", "\\n")
+    return (f"Chat template: `{shown}`; an answer ends with `{tokenizer.convert_ids_to_tokens(int(last))}`, "
+            f"{'which stops' if last in stops else 'which does NOT stop'} the writing.")  # fmt: skip
 
 
 class Grams:
@@ -201,6 +217,10 @@ def main() -> None:
         size = sum(len(text.encode()) for text in texts)
         count = sum(len(ids) - 2 for ids in tokens(texts))
         print(f"| {source} | {size / count:.2f} | {by_gpt2(texts):.2f} | {size / sum(map(len, texts)):.2f} |")
+    print(f"\n{templated(tokenizer)}\n", flush=True)
+    import base_speed
+
+    base_speed.table(given.model, threads=1)
 
 
 if __name__ == "__main__":

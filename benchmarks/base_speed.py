@@ -46,20 +46,17 @@ def flops(model: Any, length: int) -> float:
     return 6.0 * (weights + attention)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="primer", help="a base by name, or its folder")
-    parser.add_argument("--threads", type=int, default=1)
-    given = parser.parse_args()
+def table(name: str, threads: int) -> None:
+    """Print the table for a base by name, or its folder."""
     import torch
 
     from metier.train import bases, language
     from metier.train.loop import reuse_memory
     from metier.train.sharing import Example
 
-    torch.set_num_threads(given.threads)
+    torch.set_num_threads(threads)
     reuse_memory()
-    network = language.load(bases.resolve(given.model), None, 0)
+    network = language.load(bases.resolve(name), None, 0)
     network.train()
     network.summed, model = True, network.model
     optimizer = torch.optim.AdamW(model.parameters(), 1e-4, fused=True)
@@ -82,7 +79,7 @@ def main() -> None:
     ids = torch.stack([torch.from_numpy(family[0].ids) for family in whole])
     lengths = [len(family[0]) for family in uneven]
     limit = peak()
-    print(f"{sum(p.numel() for p in model.parameters()):,} weights, {given.threads} thread(s), matrix product "
+    print(f"{sum(p.numel() for p in model.parameters()):,} weights, {threads} thread(s), matrix product "
           f"{limit / 1e9:.0f} GFLOP a processor second\n")  # fmt: skip
     print("| way | rows | tokens a processor second | model FLOPs utilisation |\n| --- | --- | ---: | ---: |")
     ways: list[tuple[str, str, list[int], Callable[[], Any]]] = [
@@ -97,6 +94,14 @@ def main() -> None:
         tokens, seconds = sum(sizes), spent(step(loss), STEPS)
         used = tokens / seconds * flops(model, tokens / len(sizes)) / limit
         print(f"| {name} | {rows} | {tokens / seconds:,.0f} | {used:.0%} |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="primer", help="a base by name, or its folder")
+    parser.add_argument("--threads", type=int, default=1)
+    given = parser.parse_args()
+    table(given.model, given.threads)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@ Run by `train_speed.py` and its sisters, each name in its own environment: `meti
 `transformers:<way>` with the ways `one` (an example at a time), `all` (a whole batch at a time, padded), `grouped` (the
 same, of like lengths), `free` (a batch flattened into one row) and `packed`. FOLDER holds `job.json`, `train.jsonl`,
 `ordered.jsonl`, `held.jsonl` and `model/`; `result.json` is written into it. All start from the same weights and take
-AdamW, clipping and a linear schedule with the same numbers. What is timed is the training alone: after the libraries,
-the model and the token ids are loaded.
+AdamW and clipping with the same numbers, at a constant rate: warm-ups begin differently. What is timed is the training
+alone: after the libraries, the model and the token ids are loaded.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ def metier(job: dict[str, Any], folder: Path, rows: list[dict[str, Any]]) -> tup
     from metier.train.grouping import grouped
 
     config = TrainConfig(device=job["device"], bf16=job["bf16"], max_batch_tokens=job["limit"], epochs=job["epochs"],
-                         learning_rate=job["rate"], batch_size=job["batch"], threads=job["threads"])  # fmt: skip
+                         learning_rate=job["rate"], batch_size=job["batch"], threads=job["threads"],
+                         warmup=0.0, decay=0.0)  # fmt: skip
     task = lookup("task", "generate").from_training(TaskConfig(name="generate"), table([], EXAMPLES))
     accelerator = loop.make_accelerator(config)
     network = language.load(bases.resolve(str(folder / "model")), None, job["seed"])
@@ -130,11 +131,10 @@ def peer(name: str, job: dict[str, Any], folder: Path, rows: list[dict[str, Any]
     rows_of_step = job["batch"]  # of which a packed one holds several examples: as many tokens in a step as the others
     if way == "packed":
         rows_of_step *= sum(len(row["ids"]) for row in rows) / len(rows) / job["window"]
-    steps = max(1, -(-len(rows) * job["epochs"] // job["batch"]))
     settings = {
         "output_dir": str(folder / "peer"), "per_device_train_batch_size": size,
         "gradient_accumulation_steps": max(1, round(rows_of_step / size)), "num_train_epochs": job["epochs"],
-        "learning_rate": job["rate"], "lr_scheduler_type": "linear", "warmup_steps": max(1, int(steps * 0.1)),
+        "learning_rate": job["rate"], "lr_scheduler_type": "constant",
         "weight_decay": 0.01, "max_grad_norm": 1.0, "optim": "adamw_torch_fused", "logging_steps": 1,
         "save_strategy": "no", "report_to": [], "disable_tqdm": True, "seed": job["seed"], "data_seed": job["seed"],
         "use_cpu": job["device"] == "cpu", "bf16": kind is torch.bfloat16, "gradient_checkpointing": False,

@@ -74,6 +74,18 @@ def test_a_slow_job_says_rate_and_rest_and_its_end_once(plain: Console, monkeypa
     assert len(lines) == 5 and len(set(lines)) == 5
 
 
+def test_what_an_earlier_run_did_does_not_make_this_one_faster(plain: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    with plain.progress("training", 100, "steps", 90) as meter:
+        for _ in range(10):
+            now[0] += 3
+            meter.advance()
+    lines = shown(plain)
+    assert lines[0] == "  training: 92/100 steps, 0.3/s, 24 s left"
+    assert lines[-1] == "  training: 100/100 steps, 0.3/s, in 30 s"
+
+
 def test_work_that_stops_early_has_nothing_left(plain: Console) -> None:
     with plain.progress("training", 10, "steps") as meter:
         meter.advance(4)

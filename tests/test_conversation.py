@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.train.models import build, build_writer
 
-from metier.conversation import LEAST, Conversation, open_model, talk
+from metier.conversation import LEAST, Conversation, at_hand, open_model, talk
 from metier.errors import UserError
 
 TEMPLATE = (
@@ -38,6 +38,16 @@ def test_an_answer_is_the_models_own_greedy_one(conversation, folder) -> None:
     ids = tokenizer("[system] Be brief.\n[user] 你好\n[assistant] ", return_tensors="pt").input_ids
     out = model.generate(ids, max_new_tokens=8, do_sample=False)[0, ids.shape[1] :]
     assert answer == tokenizer.decode(out, skip_special_tokens=True).strip()
+
+
+def test_without_a_name_the_base_that_answers_is_taken(monkeypatch) -> None:
+    from metier.train import bases
+
+    monkeypatch.setattr(bases, "INSTALLED", {bases.TALKER: None})
+    assert at_hand() == "primer-instruct"
+    monkeypatch.setattr(bases, "INSTALLED", {})
+    with pytest.raises(UserError, match="no model is named"):
+        at_hand()
 
 
 def test_what_was_said_is_read_again_until_it_is_forgotten(conversation) -> None:

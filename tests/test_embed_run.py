@@ -34,6 +34,9 @@ def test_from_questions_and_answers_to_vectors(tiny_base: Path, work: Path, meti
     results = json.loads(Path("runs/found/results.json").read_text(encoding="utf-8"))
     assert set(results["models"]) == {"tuned", "base", "bm25"} and results["primary"] == "ndcg_10"
     assert results["models"]["bm25"]["recall_10"]["value"] > 0.5  # the number of each question stands in its answer
+    asked = results["cost"]["request"]  # the vectors of the passages are made once, and are no part of a query
+    assert asked["requests"] == results["data"]["test"] and asked["read"] < 20
+    assert asked["seconds"] * asked["requests"] < results["models"]["tuned"]["seconds"]
     card = Path("runs/found/model-card.md")
     text = (card if card.is_file() else next(Path("runs/found").rglob("README.md"))).read_text(encoding="utf-8")
     assert "pipeline_tag: sentence-similarity" in text and "ndcg_10" in text

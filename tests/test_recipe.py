@@ -350,7 +350,8 @@ def test_the_fields_that_are_execution() -> None:
     found = {".".join(map(str, path)) for path, section, name in ALL
              if is_execution(type(section).model_fields[name].json_schema_extra)}  # fmt: skip
     assert found == {
-        "collect.sources.0.path", "collect.sources.0.url", "collect.index.path", "collect.index.url", "collect.workers",
+        "collect.sources.0.path", "collect.sources.0.only", "collect.sources.0.url",
+        "collect.index.path", "collect.index.url", "collect.workers",
         "collect.sources.0.storage_options", "collect.sources.0.sql", "collect.sources.0.web",
         "collect.sources.0.dataset", "collect.sources.0.refresh",
         "engine.address", "engine.name", "engine.workers",
@@ -362,7 +363,7 @@ def test_the_fields_that_are_execution() -> None:
         "prepare.synthesize.timeout",
         "evaluate.forgetting.texts", "evaluate.judge.at_once", "evaluate.judge.seconds",
         "train.checkpoint_seconds", "train.device", "train.gradient_checkpointing",
-        "train.processes", "train.threads",
+        "train.processes", "train.energy_country", "train.threads",
     }  # fmt: skip
 
 

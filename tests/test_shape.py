@@ -199,7 +199,7 @@ def test_public_names(name: str) -> None:
         (
             "EXAMPLES",
             "id document_ids source language group cluster split text label labels value pair negatives spans answers "
-            "answer messages tools chosen rejected",
+            "answer options messages tools chosen rejected",
         ),
         ("REJECTED", "id source stage reason detail"),
     ],

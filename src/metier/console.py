@@ -74,15 +74,15 @@ class Console:
             self._print("  " + "  ".join(cells).rstrip())
 
     @contextmanager
-    def progress(self, title: str, total: float | None, unit: str = "") -> Iterator[Meter]:
-        """Progress over `total` units of work (None when it is not known)."""
+    def progress(self, title: str, total: float | None, unit: str = "", done: float = 0) -> Iterator[Meter]:
+        """Progress over `total` units of work (None when it is not known), `done` of which an earlier run did."""
         if self.quiet:
             yield _Silent()
         elif self.terminal:
             with _rich_progress(self._rich(), unit) as bar:
-                yield _RichMeter(bar, bar.add_task(title, total=total, note=""))
+                yield _RichMeter(bar, bar.add_task(title, total=total, completed=done, note=""))
         else:
-            meter = _PlainMeter(self, title, total, unit)
+            meter = _PlainMeter(self, title, total, unit, done)
             yield meter
             meter.finish()
 
@@ -112,9 +112,9 @@ class _RichMeter:
 
 
 class _PlainMeter:
-    def __init__(self, console: Console, title: str, total: float | None, unit: str) -> None:
+    def __init__(self, console: Console, title: str, total: float | None, unit: str, done: float) -> None:
         self.console, self.title, self.total, self.unit = console, title, total, unit
-        self.done, self.note, self.shown = 0.0, "", -1.0
+        self.done, self.before, self.note, self.shown = done, done, "", -1.0
         self.start = self.last = time.monotonic()
 
     def advance(self, amount: float = 1, note: str = "") -> None:
@@ -131,7 +131,7 @@ class _PlainMeter:
     def _line(self, ended: bool = False) -> None:
         self.last, self.shown = time.monotonic(), self.done
         spent = max(self.last - self.start, 1e-9)
-        rate = self.done / spent
+        rate = (self.done - self.before) / spent
         parts = [f"  {self.title}: {self.done:,.0f}" + (f"/{self.total:,.0f}" if self.total else "")]
         parts[0] += f" {self.unit}" if self.unit else ""
         parts.append(f"{rate:,.1f}/s")

@@ -80,6 +80,18 @@ class Conversation:
         return before - len(self.said)
 
 
+def at_hand() -> str:
+    """The base that answers where nobody names a model; UserError when this copy of the package brings none."""
+    from metier.train.bases import INSTALLED, TALKER
+
+    if TALKER not in INSTALLED:
+        raise UserError(
+            "no model is named, and no base that answers came with this copy of Metier", "metier chat",
+            "name one: metier chat --model RUN, a folder, or a Hub id such as Qwen/Qwen2.5-0.5B-Instruct",
+        )  # fmt: skip
+    return TALKER
+
+
 def open_model(name: str, device: str = "auto") -> Any:
     """The model of a run, or a base by name, folder or Hub id; UserError when there is none or it does not write."""
     from metier.errors import need

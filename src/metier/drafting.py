@@ -24,17 +24,18 @@ _MEANS = {
     "relate": "a label for two marked stretches of a text", "extract": "questions whose answers stand in a text",
     "embed": "a query and the passage that answers it",
     "generate": "an answer to a text or a question", "chat": "the answers in a conversation",
-    "pretrain": "texts to read on", "prefer": "the better of two answers",
+    "choose": "questions with options and the right one", "pretrain": "texts to read on",
+    "prefer": "the better of two answers",
 }  # fmt: skip
 # Shape of a table (collect/shapes.py) -> tasks that learn from it, the one to guess first.
 _READ_BY = {
     "messages": ("chat", "generate"), "sharegpt": ("chat", "generate"), "alpaca": ("generate", "chat"),
     "prompt-completion": ("generate", "chat", "embed"), "question-answer": ("generate", "chat", "embed"),
-    "preference": ("prefer",),
+    "preference": ("prefer",), "choice": ("choose", "generate", "chat"),
     "tokens": ("tag",), "spans": ("tag",), "squad": ("extract", "generate"),
 }  # fmt: skip
 _LABELLED = ("classify", "relate")
-_WRITING = ("generate", "chat", "prefer", "pretrain")  # need a base that writes
+_WRITING = ("generate", "choose", "chat", "prefer", "pretrain")  # need a base that writes
 _SMALL_BASE = "Qwen/Qwen2.5-0.5B"  # Apache-2.0, English and Chinese, trains on a processor in hours
 FEW = 20  # distinct numbers up to which a numeric column is still taken for labels
 

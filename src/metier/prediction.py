@@ -59,6 +59,11 @@ def predict_to(
             "this model was tuned to prefer one answer to another, and has no answers to predict", str(folder),
             "load it with Transformers and let it write, or judge pairs with metier run",
         )  # fmt: skip
+    if told.kind == "choice":
+        raise UserError(
+            "this model chooses among options, and texts alone have none", str(folder),
+            "judge a file with options by metier run, or ask the model through a server, with the options in the text",
+        )  # fmt: skip
     if told.kind == "text" and not told.conversation:
         asked["pair"] = repaired([pair or question or "" for pair in pairs], folder)
     elif told.pair:

@@ -63,6 +63,11 @@ def results_of(folder: Path) -> dict[str, Any]:
                         f"run it again ({type(error).__name__}: {error})") from error  # fmt: skip
 
 
+def artifacts_of(folder: Path) -> dict[str, Artifact]:
+    """What every stage of a finished run wrote; UserError where something is missing."""
+    return _artifacts(folder, json.loads((folder / "run.json").read_text(encoding="utf-8"))["stages"])
+
+
 def replay(folder: Path, console: Console, output: Path | None = None) -> Replay:
     """Judge the stored answers of a run again and compare with what the run holds.
 

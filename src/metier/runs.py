@@ -158,6 +158,7 @@ def moved(recipe: Recipe, base: Path, folder: Path) -> Recipe:
     data = {**recipe.model_dump(mode="json"), "prepare": prepare.model_dump(mode="json")}
     for source in data["collect"]["sources"]:
         source["path"] = placed(source["path"])
+        source["only"] = placed(source["only"]) if source["only"] else ""
     if data["collect"]["index"]:
         data["collect"]["index"]["path"] = placed(data["collect"]["index"]["path"])
     if (base / data["train"]["base_model"]).is_dir():

@@ -58,7 +58,8 @@ EXAMPLES = pa.schema(
         ("negatives", pa.list_(pa.string())),  # embed: passages that do not answer the query in `pair`
         ("spans", SPANS),  # tag: characters from start to end (exclusive) of `text`
         ("answers", ANSWERS),  # extract: likewise, each a gold answer to the question in `pair`; empty: there is none
-        ("answer", pa.string()),  # generate, chat: what is to be written
+        ("answer", pa.string()),  # generate, chat: what is to be written; choose: the right option
+        ("options", pa.list_(pa.string())),  # choose: in the order of the data; one of them is `answer`
         ("messages", pa.string()),  # chat, prefer: JSON, the turns up to the answer; `text` is what they say
         ("tools", pa.string()),  # chat: JSON, "" where there are none
         ("chosen", pa.string()),  # prefer: the better answer

@@ -52,7 +52,7 @@ def test_help_names_every_command(metier: Metier) -> None:
     answer = metier("--help")
     assert answer.code == 0
     for name in ("run", "new", "show", "why", "schema", "collect", "prepare", "train", "evaluate", "report", "predict",
-                 "runs", "bases"):  # fmt: skip
+                 "runs", "bases", "answers"):  # fmt: skip
         assert f" {name} " in answer.out, name
     assert metier().code == 2 or "Usage" in metier().text
     unknown = metier("rnu")

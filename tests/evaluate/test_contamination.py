@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ import pytest
 from scipy.stats import kstest
 
 from metier import tables
-from metier.evaluate import row_order
+from metier.evaluate import option_order, row_order
 from metier.evaluate.checks.contamination import Contamination
 from metier.evaluate.config_evidence import ContaminationConfig
 from metier.evaluate.items import CLASSIFY, Items
+from metier.lettering import listed
 from metier.train.config import TaskConfig
 
 from .memory import asked, examples, learn, told, writer
@@ -109,3 +111,75 @@ def test_stretches_hold_neighbours_of_one_file_and_a_test_row() -> None:
     table = row_order.in_order(tables.table(rows, tables.EXAMPLES))
     found = row_order.stretches(table, ContaminationConfig(rows=6), np.random.default_rng(0))
     assert found == [[*range(6)], [*range(12, 18)], [*range(20, 26)]]
+
+
+def quiz(n: int, seed: int = 3) -> list[dict[str, Any]]:
+    """Questions with four options in an order that is neither by alphabet nor by length."""
+    draw = random.Random(seed)
+    sets = draw.sample([*itertools.combinations(WORDS, 4)], 8 * n)  # no two questions share all options
+    fair = [own for one in sets if not option_order.why_not(own := draw.sample(one, 4))][:n]
+    made = [{"pair": f"what of {' '.join(draw.choices(WORDS, k=2))} {place}?", "options": options, "answer": options[0],
+             "source": f"quiz.csv#{place + 1}", "split": "test"} for place, options in enumerate(fair)]  # fmt: skip
+    return [{"pair": "what?", "options": ["x", "y", "z", "w"], "answer": "x", "split": "train"}, *made]
+
+
+@pytest.mark.slow
+def test_a_base_that_has_read_the_options_in_their_order_is_flagged_and_a_fresh_one_is_not(tmp_path: Path) -> None:
+    import torch
+
+    rows = quiz(12)
+    model, base = writer(tmp_path / "base", TaskConfig(name="pretrain"))
+
+    def judged(name: str) -> Any:
+        examples(tmp_path / name, rows)
+        tuned = type("Model", (), {"module": torch.nn.Linear(1, 1)})()
+        given = asked(tmp_path / name, {"contamination": {"permutations": 5}}, TaskConfig(name="choose"), base, tuned)
+        return Contamination().judge(dict(Contamination().ask(given)), told(given))
+
+    fresh = judged("fresh")
+    assert fresh.figures["options_p"].value > 0.01 and fresh.figures["options_p"].n == 12 and not fresh.warnings
+    assert 0.2 < fresh.figures["options_preferred"].value < 0.8
+    assert "No sign that the base has read them" in fresh.said[-1][0] and "没有迹象" in fresh.said[-1][1]
+
+    read = [{"text": listed(row["pair"], row["options"]), "split": "train"} for row in rows[1:]]
+    learn(model, tables.table(read, tables.EXAMPLES), 100)
+    model.module.plain().save_pretrained(base)
+    seen = judged("read")
+    assert seen.figures["options_p"].value < 0.001 and seen.figures["options_preferred"].value > 0.7
+    assert seen.figures["options_gain"].value > 0
+    assert any("very likely read these questions" in one[0] for one in seen.warnings)
+
+
+def test_the_test_over_orders_of_options_is_exact() -> None:
+    for orders in ([1], [3, 2], [5, 5, 1]):
+        every = [sum(wins) for wins in itertools.product(*(range(most + 1) for most in orders))]
+        for least in range(sum(orders) + 1):
+            share = sum(total >= least for total in every) / len(every)
+            assert option_order.exact_p([least], orders) == pytest.approx(share)
+    draw, orders = np.random.default_rng(0), [5, 23, 23, 3] * 5
+    p_of = np.array([option_order.exact_p([wins], orders) for wins in range(sum(orders) + 1)])
+    drawn = sum(draw.integers(0, most + 1, size=20_000) for most in orders)
+    attained = float(p_of[p_of <= 0.05].max())  # the test is discrete
+    assert 0.045 < attained <= 0.05 and float((p_of[drawn] <= 0.05).mean()) == pytest.approx(attained, abs=0.005)
+
+
+@pytest.mark.parametrize(("options", "reason"), [
+    (["yes", "no"], "two"), (["b", "a", "all of the above"], "refers"), (["甲", "乙", "以上都对"], "refers"),
+    (["cat", "ant", "A and B"], "refers"), (["1,000 m", "20 m", "3 m"], "sorted"), (["ant", "bee", "cat"], "sorted"),
+    (["bb", "aaa", "cccc"], "sorted"), (["bee", "ant", "cat"], ""), (["民法典规定", "刑法规定", "宪法明确规定"], ""),
+])  # fmt: skip
+def test_options_whose_order_tells_something_are_left_out(options: list[str], reason: str) -> None:
+    assert option_order.why_not(options) == reason
+
+
+def test_questions_left_out_are_counted_and_other_orders_are_not_sorted() -> None:
+    rows = [*quiz(11)[1:], {"pair": "q", "options": ["1", "2", "3"]}, {"pair": "q", "options": ["u", "w", "v", "x"]},
+            {"pair": "r", "options": ["w", "u", "v", "x"]}]  # fmt: skip
+    table = tables.table(rows, tables.EXAMPLES)
+    found, left = option_order.questions(table, ContaminationConfig(questions=10), np.random.default_rng(0))
+    assert len(found) == 10 and left == {"sorted": 1, "repeated": 2, "not drawn": 1}
+    for one in found:
+        options = rows[one.row]["options"]
+        shown = [[options[place] for place in order] for order in one.orders]
+        assert shown[0] == options and len({tuple(own) for own in shown}) == len(shown) > 1
+        assert not any(option_order._sorted(own) for own in shown)

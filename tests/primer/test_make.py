@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.primer.test_base_benchmark import load
 
@@ -64,6 +65,24 @@ def test_a_blank_base_is_a_llama_whose_tokenizer_knows_every_text(work: Path) ->
     assert tokenizer.convert_ids_to_tokens(tokenizer("1912")["input_ids"]) == list("1912")
 
 
+def test_tokens_that_keep_the_same_company_start_close_to_each_other() -> None:
+    random = np.random.default_rng(0)
+    colours, animals, frames = [0, 1, 2], [3, 4, 5], {0: [6, 7], 1: [8, 9]}
+    ids = []
+    for _ in range(3000):
+        kind = int(random.integers(2))
+        word = int(random.choice((colours, animals)[kind]))
+        ids += [frames[kind][0], word, frames[kind][1]]
+    vectors = SHAPES.neighbours(ids, 12, 8, seed=0)  # 10 and 11 are never seen
+    assert vectors.shape == (12, 8) and vectors.dtype == np.float32 and np.isfinite(vectors).all()
+    assert np.array_equal(vectors, SHAPES.neighbours(ids, 12, 8, seed=0))
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    near, far = unit[colours] @ unit[colours].T, unit[colours] @ unit[animals].T
+    assert near.min() > far.max() + 0.5
+    lengths = np.linalg.norm(vectors, axis=1)
+    assert (lengths > 0.5 * SHAPES.SPREAD * 7**0.5).all() and (lengths < 4 * SHAPES.SPREAD * 8**0.5).all()
+
+
 def test_it_reads_settles_and_ships(work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
     import transformers
@@ -110,3 +129,10 @@ def test_it_reads_settles_and_ships(work: Path, tmp_path: Path, monkeypatch: pyt
     assert (
         "| figures |" in card and "| documents | 60 | 0 | collected |" in card and "{" not in card.split("---\n", 2)[2]
     )
+
+
+def test_what_will_never_be_read_is_listed(work: Path, tmp_path: Path) -> None:
+    found = MAKE.held(work, tmp_path / "held.txt")
+    ids = [line for line in (tmp_path / "held.txt").read_text().splitlines() if line[0] != "#"]
+    wanted = [row["id"] for row in rows(60) if row["split"] == "test" and "books" not in row["source"]]
+    assert found == len(ids) > 0 and sorted(ids) == sorted(wanted)

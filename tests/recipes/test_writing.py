@@ -22,9 +22,11 @@ NAMES = {
     "healthcare/consultation-zh": ("chat", "health/huatuo-zh"),
     "legal/statutes": ("pretrain", "legal/statutes-en.parquet"),
     "legal/statutes-zh": ("pretrain", "legal/statutes-zh.parquet"),
+    "legal/examinations-zh": ("choose", "legal/disclaw-eval-zh"),
     "general/harmless": ("prefer", "general/hh-rlhf-harmless"),
     "general/base": ("pretrain", "general/wikipedia-en.parquet"),
     "quickstart/bank-documents": ("generate", "its pages come with the package"),
+    "quickstart/bank-pages": ("pretrain", "its pages come with the package"),
 }
 N = 48
 
@@ -51,6 +53,8 @@ def invented(task: str, chinese: bool) -> list[dict[str, Any]]:
         rows.append({
             "generate": {"text": asked, "answer": answer, "split": split},
             "chat": {"instruction": asked, "input": "", "output": answer, "split": split},
+            "choose": {"question": asked, "A": answer, "B": f"{one}{i}", "C": f"{other}{i}", "answer": "ABC"[i % 3],
+                       "split": split},
             "pretrain": {"text": f"{asked} {answer} " * 4, "split": split},
             "prefer": {"chosen": f"\n\nHuman: {asked}\n\nAssistant: {answer}",
                        "rejected": f"\n\nHuman: {asked}\n\nAssistant: no {other}.", "split": split},
@@ -73,7 +77,7 @@ def test_recipes_that_write_run_small(name: str, writer_folder: Path, work: Path
         general = [{"text": f"general words number {i}, of no field, told once and {i % 7} times."} for i in range(N)]
         Path("general.jsonl").write_text("".join(json.dumps(row) + "\n" for row in general), encoding="utf-8")
         sources.append({"path": "general.jsonl", "columns": {"text": "text"}})
-        small["prepare"]["mix"]["general"] = ["general.jsonl"]
+        small["prepare"]["mix"] |= {"general": ["general.jsonl"], "general_share": 0.2}
     small["prepare"]["split"]["by"] = "column"
     small["prepare"]["dedup"]["remove_near"] = False  # the invented rows are much alike
     small["prepare"]["decontaminate"]["action"] = "off"
@@ -103,6 +107,7 @@ def test_recipes_that_write_run_small(name: str, writer_folder: Path, work: Path
         ("healthcare/questions", 15848, "15,848 answers, 0 questions"),
         ("healthcare/consultation-zh", 8658, "8,658 conversations with 8,658 answers to learn"),
         ("general/harmless", 2312, "2,"),
+        ("legal/examinations-zh", 1614, "1,614 questions, of 4 options"),
     ],
 )
 def test_recipes_that_write_are_read_from_the_mirror(

@@ -333,7 +333,7 @@ def test_results_json_has_everything(tmp_path):
         and found["fingerprints"] == facts["fingerprints"]
     )
     assert found["training"] == facts["train"]
-    assert set(found["cost"]) == {"seconds", "tokens", "peak_memory_mb", "machine"}
+    assert set(found["cost"]) == {"seconds", "tokens", "peak_memory_mb", "energy", "request", "machine"}
     assert found["data"]["rejected"]["prepare"]["near duplicate"] == 143
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from metier.train.model import load, untouched
 from metier.train.network import Shape, load_tokenizer
 from metier.train.network import load as load_network
 from metier.train.sharing import Example
+from metier.train.spending import Spending
 from metier.train.stage import train
 
 QUIET = Console(quiet=True)
@@ -161,7 +163,12 @@ def test_a_model_that_has_learned_writes_the_answer_and_stops(writer, artifact, 
     given = TrainConfig(base_model=str(base.path), **FAST | {"epochs": 30, "early_stopping": 0})
     train(given, config, 0, artifact(rows), tmp_path / "out", QUIET)
     test = [row for row in rows if row["split"] == "test"]
-    found, _ = load(tmp_path / "out" / "model", device="cpu").predict(pa.Table.from_pylist(test))
+    spending = Spending("cpu")
+    model = replace(load(tmp_path / "out" / "model", device="cpu"), spending=spending)
+    found, _ = model.predict(pa.Table.from_pylist(test))
+    tokens = sum(len(model.encoder.tokenizer(text, add_special_tokens=False)["input_ids"]) for text in found.texts)
+    assert spending.written == tokens + sum(found.finished)  # and its stop token
+    assert spending.read and spending.seconds and spending.facts(len(test))["requests"] == len(test)
     right = [text == row["answer"] for text, row in zip(found.texts, test, strict=True)]
     assert np.mean(right) >= 0.75 and np.mean(found.finished) >= 0.75
     saved = json.loads((tmp_path / "out" / "model" / "generation_config.json").read_text())

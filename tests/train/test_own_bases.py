@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from metier.artifact import hash_file
+from metier.cli import app
 from metier.errors import UserError
 from metier.train import bases, chat
 
@@ -61,16 +63,40 @@ def test_every_base_that_is_told_of_is_there_and_no_other() -> None:
     assert sorted(path.name for path in bases.SHIPPED.iterdir() if path.is_dir()) == OWN
 
 
-@pytest.mark.parametrize("name", OWN)
-def test_weights_that_were_changed_are_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copytree(bases.SHIPPED / name, tmp_path / "metier_copy" / "bases" / name)
-    weights = tmp_path / "metier_copy" / "bases" / name / "model.safetensors"
-    data = bytearray(weights.read_bytes())
-    data[-1] ^= 1
-    weights.write_bytes(bytes(data))
-    (tmp_path / "metier_copy" / "__init__.py").write_text("")
+@pytest.fixture
+def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package with a base in it, which stands in the list as `copied`."""
+    package = tmp_path / "metier_copy"
+    folder = package / "bases" / "copied"
+    folder.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    for file, text in (("model.safetensors", "weights"), ("tokenizer.json", "{}"), ("README.md", "card")):
+        (folder / file).write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
-    moved = bases.InstalledBase(**{**vars(bases.INSTALLED[name]), "package": "metier_copy"})
-    monkeypatch.setitem(bases.INSTALLED, name, moved)
-    with pytest.raises(UserError, match="not the published ones"):
-        bases.resolve(name)
+    base = bases.InstalledBase(
+        name="copied", model="metier/copied", package="metier_copy", folder="bases/copied", distribution="metier",
+        sha256=hash_file(folder / "model.safetensors"), license="cc-by-sa-4.0", note="",
+        files={"tokenizer.json": hash_file(folder / "tokenizer.json")},
+    )  # fmt: skip
+    monkeypatch.setitem(bases.INSTALLED, "copied", base)
+    assert bases.resolve("copied").path == folder
+    return folder
+
+
+@pytest.mark.parametrize(("file", "kind"), [("model.safetensors", "weights"), ("tokenizer.json", "files")])
+def test_files_that_were_changed_or_lost_are_refused(copied: Path, file: str, kind: str) -> None:
+    (copied / file).write_text("other")
+    with pytest.raises(UserError, match=f"the {kind} of 'copied' are not the published ones"):
+        bases.resolve("copied")
+    (copied / file).unlink()
+    with pytest.raises(UserError, match="the file is missing"):
+        bases.resolve("copied")
+
+
+def test_the_list_shows_size_and_damage(copied: Path) -> None:
+    def line() -> str:
+        return next(line for line in CliRunner().invoke(app, ["bases"]).output.splitlines() if line[:6] == "copied")
+
+    assert "cc-by-sa-4.0" in line() and "0 MB, ready, sha256" in line()
+    (copied / "model.safetensors").write_text("other")
+    assert "not the published ones" in line() and "reinstall" in line()

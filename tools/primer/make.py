@@ -4,6 +4,7 @@ Purpose: the steps, each of which can be stopped and called again; `ship.py` the
 
     metier prepare general/base                       # prints the folder of the examples
     python tools/primer/make.py blank EXAMPLES WORK   # tokenizer, configuration, random weights
+    python tools/primer/make.py held WORK LIST        # ids of the documents that it will never read
     python tools/primer/make.py read WORK             # the task `pretrain`; goes on until it is stopped
     python tools/primer/make.py settle WORK           # a copy learns a little longer while its rate falls to 0
     python tools/primer/make.py take WORK             # or the weights as they are, without settling
@@ -38,10 +39,10 @@ READ = {
 TOKENIZER_CHARACTERS = {"wikipedia-en": 4_000_000, "wikipedia-zh": 2_500_000, "books-en": 1_000_000}
 TRAIN: dict[str, Any] = {
     "method": "full", "max_length": shapes.CONTEXT, "window_overlap": 1, "weight_decay": 0.1, "early_stopping": 0,
-    "dropout": 0.0,
+    "dropout": 0.0, "optimizer": "muon",
 }  # fmt: skip
 PACE = {
-    "processor": {"batch_size": 3, "learning_rate": 3e-3, "validate_steps": 200},
+    "processor": {"batch_size": 6, "learning_rate": 4e-3, "validate_steps": 200},
     "accelerator": {"batch_size": 256, "learning_rate": 2e-3, "validate_steps": 200},
 }
 LOOKED_AT = {
@@ -69,9 +70,35 @@ def blank(examples: Path, work: Path, kind: str) -> None:
         for piece in shapes.sample((row["text"] for row in train if _name(row["source"]) == source), most)
     )
     tokenizer = shapes.train_tokenizer(texts)
-    weights = shapes.blank(shapes.SHAPES[kind], tokenizer, SEED, work / "blank")
+    ids = _tokens(tokenizer, (row["text"] for row in train))
+    weights = shapes.blank(shapes.SHAPES[kind], tokenizer, SEED, work / "blank", ids)
     _note(work, {"kind": kind, "weights": weights, "vocabulary": len(tokenizer), "examples": examples.name})
-    print(f"{weights:,} random weights, {len(tokenizer):,} entries, {len(train):,} documents to read", flush=True)
+    print(f"{weights:,} weights, {len(tokenizer):,} entries, {len(train):,} documents to read", flush=True)
+
+
+def _tokens(tokenizer: Any, texts: Any) -> Any:
+    """(tokens,) int32 of all texts, one after the other."""
+    import itertools
+
+    import numpy as np
+
+    parts = []
+    while some := list(itertools.islice(texts, 1000)):
+        found = tokenizer(some, add_special_tokens=False, verbose=False)["input_ids"]
+        parts.extend(np.array([*ids, tokenizer.eos_token_id], np.int32) for ids in found)
+    return np.concatenate(parts)
+
+
+def held(work: Path, out: Path) -> int:
+    """List the ids of the encyclopedias' test documents, so that others can measure on what the base never read."""
+    from metier.tables import read
+
+    rows = read(work / "examples" / "examples.parquet", columns=["id", "split", "source"]).to_pylist()
+    ids = sorted(row["id"] for row in rows if row["split"] == "test" and "wikipedia" in row["source"])
+    head = ["# Documents of the recipe general/base that neither the weights nor the tokenizer of `primer` saw, by id.",
+            "# Written by tools/primer/make.py held; collect.sources.N.only reads it."]  # fmt: skip
+    out.write_text("\n".join([*head, *ids]) + "\n", encoding="utf-8")
+    return len(ids)
 
 
 def train(work: Path, out: Path, share: float, **settings: Any) -> dict[str, Any]:
@@ -222,6 +249,9 @@ def main() -> None:
     first.add_argument("work", type=Path)
     first.add_argument("--shape", choices=sorted(shapes.SHAPES), default="processor")
     steps.add_parser("take").add_argument("work", type=Path)
+    listed = steps.add_parser("held")
+    listed.add_argument("work", type=Path)
+    listed.add_argument("out", type=Path)
     tuned = steps.add_parser("instruct")
     tuned.add_argument("work", type=Path)
     tuned.add_argument("--documents", type=int, default=4000, help="of each language, that are asked about")
@@ -235,6 +265,8 @@ def main() -> None:
         blank(given.examples, given.work, given.shape)
     elif given.step == "read":
         read(given.work, given.share)
+    elif given.step == "held":
+        print(f"{held(given.work, given.out):,} ids", flush=True)
     elif given.step == "take":
         take(given.work)
     elif given.step == "instruct":

@@ -24,6 +24,8 @@ TEMPLATE = (
 )
 VOCABULARY = 16_384
 CONTEXT = 512  # tokens
+REACH = 4  # tokens to either side that are a token's company
+SPREAD = 0.02  # standard deviation of random embeddings, Transformers' own
 # How text is cut before pairs are merged: words with the space before them, single digits, runs of punctuation. It is
 # the rule that llama.cpp knows by the name `qwen2`, and it has no others than those that it knows.
 WORDS = (
@@ -69,8 +71,11 @@ def train_tokenizer(texts: Iterable[str]) -> Any:
     )  # fmt: skip
 
 
-def blank(shape: Shape, tokenizer: Any, seed: int, folder: Path) -> int:
-    """Write configuration, tokenizer and random weights; returns the number of weights."""
+def blank(shape: Shape, tokenizer: Any, seed: int, folder: Path, ids: Any = None) -> int:
+    """Write configuration, tokenizer and random weights; returns the number of weights.
+
+    ids: tokens of the text that will be read, in its order; embeddings then start from what stands beside what in it.
+    """
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -85,9 +90,55 @@ def blank(shape: Shape, tokenizer: Any, seed: int, folder: Path) -> int:
             pad_token_id=tokenizer.pad_token_id,
         )
     )  # fmt: skip
+    if ids is not None:
+        with torch.no_grad():
+            model.get_input_embeddings().weight.copy_(
+                torch.from_numpy(neighbours(ids, len(tokenizer), shape.width, seed))
+            )
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return sum(parameter.numel() for parameter in model.parameters())
+
+
+def neighbours(ids: Any, vocabulary: int, width: int, seed: int) -> Any:
+    """(vocabulary, width) float32: embeddings of tokens by the company they keep, about as long as random ones.
+
+    The positive pointwise mutual information of each token with those before and after it, its singular vectors, and a
+    coordinate for how frequent it is (Levy & Goldberg 2014 show that word2vec factors nearly the same matrix). In a
+    small model embeddings are most of the weights, and a rare token's gets few gradients: counting is quicker.
+    """
+    import numpy as np
+    import scipy.sparse as sparse
+    from sklearn.utils.extmath import randomized_svd
+
+    random = np.random.default_rng(seed)
+    ids, shape = np.asarray(ids, np.int64), (vocabulary, vocabulary)
+    after = sparse.csr_matrix(shape, dtype=np.float32)
+    for distance in range(1, REACH + 1):
+        weights = np.full(len(ids) - distance, 1 / distance, np.float32)
+        after = after + sparse.csr_matrix((weights, (ids[:-distance], ids[distance:])), shape)
+    company = sparse.hstack([_information(after), _information(after.T)]).tocsr()
+    left, values, _ = randomized_svd(company, width - 1, n_iter=2, random_state=seed)
+    vectors = left * np.sqrt(values)
+    unseen = np.linalg.norm(vectors, axis=1) < 1e-6
+    vectors[unseen] = random.normal(size=(int(unseen.sum()), width - 1))
+    vectors *= SPREAD * (width - 1) ** 0.5 / np.linalg.norm(vectors, axis=1, keepdims=True)
+    frequency = np.log(np.bincount(ids, minlength=vocabulary) + 0.5)
+    frequency = 2 * SPREAD * (frequency - frequency.mean()) / frequency.std()
+    turn, _ = np.linalg.qr(random.normal(size=(width, width)))  # so that no coordinate is unlike the others
+    return (np.concatenate([vectors, frequency[:, None]], axis=1) @ turn).astype(np.float32)
+
+
+def _information(counts: Any) -> Any:
+    """Positive pointwise mutual information; contexts smoothed by the power 3/4, as word2vec draws them."""
+    import numpy as np
+    import scipy.sparse as sparse
+
+    found = counts.tocoo()
+    rows, columns = np.asarray(found.sum(1)).ravel(), np.asarray(found.sum(0)).ravel() ** 0.75
+    values = np.log(found.data * columns.sum() / (rows[found.row] * columns[found.col]))
+    keep = values > 0
+    return sparse.csr_matrix((values[keep], (found.row[keep], found.col[keep])), found.shape)
 
 
 def sample(texts: Iterable[str], most: int) -> Iterator[str]:

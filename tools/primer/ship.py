@@ -57,6 +57,8 @@ def weights(model: Path, name: str) -> None:
     told[name] = {
         "model": f"metier/{name}", "sha256": hash_file(out / "model.safetensors"), "license": "cc-by-sa-4.0",
         "note": NOTES[name].format(weights=f"{count / 1e6:.1f}"),
+        "files": {file.name: hash_file(file) for file in sorted(out.iterdir())
+                  if file.suffix in (".json", ".jinja")},
     }  # fmt: skip
     listing.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
     size = sum(file.stat().st_size for file in out.iterdir())

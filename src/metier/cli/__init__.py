@@ -13,6 +13,7 @@ from typing import NoReturn
 import typer
 
 from metier.cli import (
+    answers,
     bases,
     chat,
     compare,
@@ -47,8 +48,8 @@ app = typer.Typer(
 )
 ADDERS = (
     run.add, new.add, inspect.add, plan.add, tune.add, show.add, why.add, schema.add, stages.add, deidentify.add,
-    predict.add, explain.add, chat.add, merge.add, runs.add, bases.add, pdf.add, verdict.add, replay.add, power.add,
-    compare.add,
+    predict.add, explain.add, chat.add, merge.add, runs.add, bases.add, pdf.add, verdict.add, answers.add,
+    replay.add, power.add, compare.add,
 )  # fmt: skip
 for add in ADDERS:
     add(app)

@@ -14,7 +14,9 @@ def add(app: typer.Typer) -> None:
 
         for name, base in INSTALLED.items():
             try:
-                state = f"ready, sha256 {resolve(name).sha256[:16]}..."
+                found = resolve(name)
+                size = sum(file.stat().st_size for file in found.path.rglob("*") if file.is_file())
+                state = f"{size / 1e6:.0f} MB, ready, sha256 {found.sha256[:16]}..."
             except UserError as error:
                 state = f"{error.what}: {error.fix}"
             print(f"{name}\t{base.model}\t{base.license}\t{base.note}\t{state}")

@@ -12,8 +12,11 @@ def add(app: typer.Typer) -> None:
     @app.command()
     def chat(
         model: Annotated[
-            str, typer.Option("--model", "-m", help="A run, a base (`metier bases`), a folder or a Hub id.")
-        ],
+            str,
+            typer.Option(
+                "--model", "-m", help="A run, a base, a folder or a Hub id; none: the small base that comes along."
+            ),
+        ] = "",
         messages: Annotated[
             list[str] | None, typer.Argument(help="What to say; without any, the terminal or a pipe is read.")
         ] = None,
@@ -24,8 +27,9 @@ def add(app: typer.Typer) -> None:
         """Talk with a model that writes: one line a message, an empty line ends."""
         import sys
 
-        from metier.conversation import COMMANDS, Conversation, open_model, talk
+        from metier.conversation import COMMANDS, Conversation, at_hand, open_model, talk
 
+        model = model or at_hand()
         conversation = Conversation(open_model(model, device), system, tokens)
         person = sys.stdin.isatty() and not messages
         if person:

@@ -43,6 +43,11 @@ class SourceConfig(Section):
     """Put everything of this source into one split (an official test set)."""
     license: str = ""
     """Licence of the texts, kept with every document."""
+    share: float = Field(default=1.0, gt=0, le=1)
+    """Share of the source's documents that is taken, drawn by a hash of each; the others are counted as left out."""
+    only: str = execution("")
+    """A file with the ids of the documents that are taken, one a line (`#` begins a remark); its content bears meaning,
+    its path does not. The ids are those of documents.parquet. Empty: all."""
     storage_options: dict[str, object] = execution({})
     """With an address in `path`: what its fsspec file system is told, such as `{endpoint_url: "http://store:9000"}`.
     Keys and passwords are named as environment variables: `{secret: "${STORE_SECRET}"}`."""

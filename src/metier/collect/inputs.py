@@ -22,6 +22,7 @@ from typing import Any
 from metier.artifact import hash_file
 from metier.collect import download
 from metier.collect.config import CollectConfig, SourceConfig
+from metier.collect.part import Part, parts_of
 from metier.collect.places import fetch as places
 from metier.collect.places.found import Item
 from metier.console import Console
@@ -55,12 +56,14 @@ class Input:
 
 @dataclass(frozen=True)
 class Inputs:
-    """files: sorted by source and name. index: the register. excluded: (source, name) left out by `collect.exclude`."""
+    """files: sorted by source and name. index: the register. excluded: (source, name) left out by `collect.exclude`.
+    parts: what is taken of each source; empty: all of all."""
 
     files: tuple[Input, ...]
     index: Input | None = None
     excluded: tuple[tuple[int, str], ...] = ()
     warnings: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = ()
 
 
 @dataclass
@@ -117,8 +120,9 @@ def find_inputs(config: CollectConfig, base: Path, console: Console | None = Non
                  for number, count in sorted(twice.items())]  # fmt: skip
     excluded += [(number, name) for number, (_, found) in enumerate(walks) for name in found.excluded]
     return Inputs(
-        tuple(sorted(files, key=lambda item: (item.source, item.name))), index, tuple(sorted(excluded)), tuple(warnings)
-    )
+        tuple(sorted(files, key=lambda item: (item.source, item.name))), index, tuple(sorted(excluded)),
+        tuple(warnings), parts_of(config, base),
+    )  # fmt: skip
 
 
 def identity(config: CollectConfig, inputs: Inputs) -> dict[str, Any]:
@@ -127,7 +131,10 @@ def identity(config: CollectConfig, inputs: Inputs) -> dict[str, Any]:
     Excluded files are listed when the stage runs, but decide no document: a new .DS_Store must not train again.
     """
     files = [[item.source, item.name, item.sha256 or f"problem: {item.problem}"] for item in inputs.files]
-    return {"config": config.identity(), "files": files, "index": inputs.index.sha256 if inputs.index else ""}
+    lists = {str(number): part.sha256 for number, part in enumerate(inputs.parts) if part.sha256}
+    return {"config": config.identity(), "files": files, "index": inputs.index.sha256 if inputs.index else ""} | (
+        {"only": lists} if lists else {}
+    )
 
 
 def shown(name: str) -> str:

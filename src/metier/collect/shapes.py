@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from metier.collect import choices
 from metier.collect.roles import plain
 from metier.collect.spans import spans_like, structure, tags_like
 
@@ -167,6 +168,34 @@ def _alpaca(table: _Sample) -> dict[str, str] | None:
     return found
 
 
+def _choice(table: _Sample) -> dict[str, str] | None:
+    """Options in one column or in a column each, a question, and a column that names one of them."""
+    one = next((table.names[name] for name in map(plain, choices.OPTIONS) if name in table.names and table.mostly(
+        table.names[name], lambda cell: choices.listed(cell) is not None)), None)  # fmt: skip
+    several = [] if one else [table.names[name] for name in choices.columns([*table.names])]
+    taken = {one, *several}
+
+    def first(names: Sequence[str], fits: Callable[[Any], bool]) -> str | None:
+        known = [table.names[name] for name in map(plain, names) if name in table.names]
+        return next((name for name in known if name not in taken and table.mostly(name, fits)), None)
+
+    asked = first(choices.QUESTIONS, lambda cell: isinstance(cell, str))
+    taken.add(asked)
+    answer = first(choices.ANSWERS, lambda cell: isinstance(cell, (str, int, float)))
+    if not (one or several) or asked is None or answer is None:
+        return None
+    options = {"options": one} if one else {f"option.{place}": name for place, name in enumerate(several)}
+    taken.add(answer)
+    context = first(choices.CONTEXTS, lambda cell: isinstance(cell, str))
+    words = [[*(choices.listed(row.get(one)) or {}).values()] if one else
+             [str(row[name]) for name in several if row.get(name) not in (None, "")] for row in table.rows]  # fmt: skip
+    start = choices.counts_from([row.get(answer) for row in table.rows], [len(own) for own in words], words)
+    if not choices.mostly_named([row.get(answer) for row in table.rows], words, start):
+        return None
+    named = {"answer" if start is None else f"answer_from_{start}": answer}
+    return {"question": asked, **options, **named, **({"context": context} if context else {})}
+
+
 def _pairs(table: _Sample) -> dict[str, str] | None:
     for first, second in PAIRS:
         one, other = table.names.get(plain(first)), table.names.get(plain(second))
@@ -181,6 +210,7 @@ _TESTS: tuple[tuple[str, Callable[[_Sample], dict[str, str] | None]], ...] = (
     ("preference", _preference),
     ("squad", _squad_nested),
     ("hypotheses", _hypotheses),
+    ("choice", _choice),
     ("tokens", _tokens),
     ("spans", _spans),
     ("pairs", _pairs),

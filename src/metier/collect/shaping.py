@@ -14,9 +14,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from metier.collect import choices
 from metier.collect.roles import plain
 from metier.collect.shapes import Row, Shape
 from metier.collect.spans import Misfit, read_spans, read_tags, structure
+from metier.lettering import LETTERS
 
 ROLE_NAMES = {"system": "system", "user": "user", "human": "user", "prompter": "user", "assistant": "assistant",
               "gpt": "assistant", "bot": "assistant", "model": "assistant", "chatgpt": "assistant", "bing": "assistant",
@@ -205,6 +207,36 @@ def _of_pairs(cells: Row) -> list[Made]:
     return _made([("first", first), ("second", second)], {"first": first, "second": second})
 
 
+def _of_choice(cells: Row) -> list[Made]:
+    """The question with its options; `correct` is the place of the right one."""
+    asked, context = _string(cells, "question"), _string(cells, "context", needed=False)
+    if "options" in cells:
+        found = choices.listed(cells["options"])
+        if found is None:
+            raise Misfit("options", f"should be {choices.LEAST} to {choices.MOST} texts")
+    else:
+        columns = [name for name in cells if name.startswith("option.")]
+        texts = [_string(cells, name, needed=False) for name in columns]
+        while texts and not texts[-1].strip():  # a question with fewer options than the table has columns
+            texts.pop()
+        found = dict(zip(LETTERS, texts, strict=False))
+    marks, options = [*found], [text.strip() for text in found.values()]
+    if len(options) < choices.LEAST:
+        raise Misfit("options", "should be two or more, and is fewer")
+    if not all(options):
+        raise Misfit("options", f"option {marks[options.index('')]} is empty")
+    if len(set(options)) < len(options):
+        raise Misfit("options", "two of them are the same")
+    named = next(name for name in cells if name.startswith("answer"))
+    start = int(named[-1]) if named != "answer" else None
+    try:
+        correct = choices.right(cells[named], marks, options, start)
+    except Misfit as error:
+        raise Misfit(named, error.what) from None
+    fields = [("context", context), ("question", asked), *((f"options.{at}", text) for at, text in enumerate(options))]
+    return _made(fields, {"question": asked, "options": options, "correct": correct})
+
+
 def _of_tokens(cells: Row) -> list[Made]:
     text, metadata = read_tags(structure(cells["tokens"]), structure(cells["tags"]))
     return [Made(text, metadata)]
@@ -243,5 +275,5 @@ _MAKERS: dict[str, Callable[[Row], list[Made]]] = {
     "messages": _of_messages, "sharegpt": _of_messages, "alpaca": _of_alpaca, "preference": _of_preference,
     "prompt-completion": _of_two("prompt", "completion"), "question-answer": _of_two("question", "answer"),
     "squad": _of_squad, "pairs": _of_pairs, "tokens": _of_tokens, "spans": _of_spans,
-    "hypotheses": _of_hypotheses,
+    "hypotheses": _of_hypotheses, "choice": _of_choice,
 }  # fmt: skip

@@ -25,6 +25,8 @@ from metier.collect import index as register_index
 from metier.collect.config import CollectConfig
 from metier.collect.inputs import Input, Inputs, find_inputs, identity
 from metier.collect.kept import Kept
+from metier.collect.part import REASONS as LEFT_OUT
+from metier.collect.part import Part
 from metier.collect.reading import Budget, Options, Piece, Reading, Unreadable
 from metier.collect.remote import read_on
 from metier.collect.workers import DIED, PASSING, Outcome, Task, read_parts
@@ -56,7 +58,7 @@ def collect(
     _tell(summary, rejected, console)
     if not summary["documents"]:
         reasons = ", ".join(f"{reason}: {count}" for reason, count in summary["rejected"].items())
-        first = next((row for row in rejected.values() if row["reason"] != "excluded"), None)
+        first = next((row for row in rejected.values() if row["reason"] not in ("excluded", *LEFT_OUT)), None)
         raise UserError(
             f"no document came out of {len(inputs.files)} files ({reasons or 'they hold nothing'})",
             first["source"] if first else "collect.sources",
@@ -148,9 +150,16 @@ class _Found:
                     self.warnings += outcome.warnings
                 for piece in outcome.pieces:
                     gave = True
-                    yield _document(piece, item, label, self.config), item
+                    row = _document(piece, item, label, self.config)
+                    if (why := self._part(item).leaves_out(row["id"])) is None:
+                        yield row, item
+                    elif tell:
+                        self.reject(tables.rejection(row["source"], "collect", *why, row["id"]))
             if not gave:
                 self.unread[item.name] = whole
+
+    def _part(self, item: Input) -> Part:
+        return self.inputs.parts[item.source] if item.source < len(self.inputs.parts) else Part()
 
     def _outcomes(self, item: Input) -> Iterator[Reading | Unreadable]:
         if item.problem:

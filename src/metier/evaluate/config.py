@@ -9,7 +9,7 @@ from pydantic import Field
 from metier.config import Section
 from metier.evaluate.config_behaviour import BiasConfig, ForgettingConfig, RobustnessConfig
 from metier.evaluate.config_evidence import ContaminationConfig, ExplanationConfig, PrivacyConfig
-from metier.evaluate.config_writing import FluencyConfig, JudgeConfig, RelevanceConfig
+from metier.evaluate.config_writing import FluencyConfig, JudgeConfig, NumbersConfig, RelevanceConfig
 
 
 class EvaluateConfig(Section):
@@ -44,6 +44,8 @@ class EvaluateConfig(Section):
     """Whether written answers belong to their questions."""
     fluency: FluencyConfig = FluencyConfig()
     """Whether written answers are well-formed."""
+    numbers: NumbersConfig = NumbersConfig()
+    """Written answers: when two numbers are one."""
     judge: JudgeConfig = JudgeConfig()
     """Other models that compare written answers."""
     accept: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""What `evaluate.judge`, `evaluate.relevance` and `evaluate.fluency` may say."""
+"""What `evaluate.judge`, `evaluate.relevance`, `evaluate.fluency` and `evaluate.numbers` may say."""
 
 from __future__ import annotations
 
@@ -60,3 +60,17 @@ class FluencyConfig(Section):
     """The base model whose surprise is measured, never the tuned one; empty: the untouched base of the recipe."""
     band: float = Field(default=0.9, gt=0, lt=1)
     """Middle share of the gold answers that counts as usual."""
+
+
+class NumbersConfig(Section):
+    """generate, chat: when a number in an answer is that of the gold answer."""
+
+    relative: float = Field(default=0.0001, ge=0, lt=1)
+    """Share of the gold number by which it may differ. The default forgives the rounding of the fifth digit and still
+    tells neighbouring years apart (2018 and 2019 differ by five times as much)."""
+    absolute: float = Field(default=0.0, ge=0)
+    """How far it may differ at least, in the size in which the gold answer writes it: 0.05 is a twentieth of a
+    percentage point for 3.5%, and of a million for 3.5 million."""
+    compare: Literal["all", "last"] = "all"
+    """`all`: each number of the one against one of the other, whatever their order. `last`: the last number of both,
+    for answers that show their working and end with the result."""

@@ -18,11 +18,12 @@ from metier.evaluate.words import exact_match
 Array = np.ndarray
 CLASSIFY, MULTI_LABEL, SCORE, SPANS, ANSWERS = "classify", "multi_label", "score", "spans", "answers"
 RANKING = "ranking"
-TEXT, BITS, PREFERENCE = "text", "bits", "preference"
+TEXT, BITS, PREFERENCE, CHOICE = "text", "bits", "preference", "choice"
 LABELLED = (CLASSIFY, MULTI_LABEL, SPANS)  # kinds that have classes
-WRITTEN = (TEXT, BITS, PREFERENCE)  # kinds whose answers, or what is learned, are texts
+WRITTEN = (TEXT, BITS, PREFERENCE, CHOICE)  # kinds whose answers, or what is learned, are texts
 # What a model of a written kind may give: its answers, whether each ended by itself, likelihoods, preferences.
 TEXTS, FINISHED, LIKELIHOODS, MARGINS = "texts", "finished", "bits", "margins"
+NUMBERS = "numbers"  # whether the numbers of an answer are right (metrics/numbers.py)
 HIDDEN, GENERAL = (
     "tokens",
     "general",
@@ -51,6 +52,7 @@ class Items:
           "spans": gold and predicted are (n,) of tuples of (start, end, code into `classes`), by place.
           "answers": gold is (n,) of tuples of words, () where there is no answer; predicted is (n,) of `Found`.
           "text": gold and predicted are (n,) of str. "bits": gold are (n,) of str, predicted (n,) bits of each.
+          "choice": gold and predicted are (n,) places of options, in the order of the data; -1: none was named.
           "preference": gold are (n,) of (chosen, rejected), predicted (n,) of bool: the chosen one is preferred.
     more: by name, what a written kind holds beside its answers, each (n,): `texts` (as predicted), `finished` of bool,
     `bits` of float64 with the `bytes` (and hidden `tokens`) that they pay for, `general` of bool, `margins` and

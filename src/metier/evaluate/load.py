@@ -22,6 +22,7 @@ from metier.errors import UserError
 from metier.evaluate import written
 from metier.evaluate.items import (
     ANSWERS,
+    CHOICE,
     CLASSIFY,
     GENERAL,
     MULTI_LABEL,
@@ -98,7 +99,7 @@ def items(
     file: predictions.parquet, or validation.parquet with the rows of that split.
     """
     if kind in WRITTEN:
-        wanted = ["id", *written.STORED]
+        wanted = ["id", *(written.CHOSEN if kind == CHOICE else written.STORED)]
     else:
         wanted = ["id", COLUMNS[kind], *(() if kind in (SCORE, SPANS, ANSWERS, RANKING) else ("scores",))]
     answers = pq.read_table(path / file, columns=wanted, filters=[("model", "=", model)])

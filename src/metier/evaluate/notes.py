@@ -8,15 +8,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from metier.evaluate.choosing import OPTIONS
+from metier.evaluate.choosing import UNREAD as UNREAD_CHOICES
 from metier.evaluate.intervals import MIN_GROUPS, MIN_ITEMS
 from metier.evaluate.items import (
     ANSWERS,
     BITS,
+    CHOICE,
     CLASSIFY,
     FINISHED,
     HIDDEN,
     LIKELIHOODS,
     MULTI_LABEL,
+    NUMBERS,
     PREFERENCE,
     RANKING,
     SCORE,
@@ -27,6 +31,7 @@ from metier.evaluate.items import (
     Items,
 )
 from metier.evaluate.metrics.bits import sizes
+from metier.evaluate.metrics.numbers import DUE, UNREAD
 from metier.evaluate.resample import Units
 from metier.evaluate.wording import Both, model_name
 
@@ -97,6 +102,8 @@ def unanswered(found: Mapping[str, Items]) -> list[Both]:
     said: list[Both] = []
     for name in ("tuned", "base"):
         one = found.get(name)
+        if one is not None and one.kind == CHOICE and UNREAD_CHOICES in one.more:
+            said += _unread(name, one)
         if one is None or one.kind not in (CLASSIFY, TEXT) or (one.kind == TEXT and TEXTS not in one.more):
             continue
         blank = "" in one.classes and one.predicted == one.classes.index("")
@@ -105,6 +112,41 @@ def unanswered(found: Mapping[str, Items]) -> list[Both]:
         if empty:
             said.append((f"{empty} of {len(one)} answers of {english} are empty; they count as wrong.",
                          f"{chinese}的 {len(one)} 条回答中有 {empty} 条为空，均按错误计算。"))  # fmt: skip
+    return said
+
+
+def _unread(name: str, one: Items) -> list[Both]:
+    """How many answers to questions with options name none of them."""
+    sizes = np.array([len(own) for own in one.more[OPTIONS]])
+    unread, asked = round(float((one.more[UNREAD_CHOICES] * sizes).sum())), int(sizes.sum())
+    english, chinese = model_name(name)
+    if not unread:
+        return []
+    return [(f"{unread} of {asked} answers of {english} name no option (each question is asked in every rotation "
+             "of its options); they count as wrong.",
+             f"{chinese}的 {asked} 条回答（每题按选项的每种轮换各问一次）中有 {unread} 条没有指明选项，"
+             "均按错误计算。")]  # fmt: skip
+
+
+def numbers(found: Mapping[str, Items], asked: bool) -> list[Both]:
+    """Over how many gold answers the figures of numbers are, and how many answers lack one. asked: a criterion names
+    such a figure."""
+    one = found["tuned"]
+    if not asked or one.kind != TEXT:
+        return []
+    due = int(one.more[DUE].sum()) if NUMBERS in one.more else 0
+    said: list[Both] = []
+    if due < len(one):
+        said.append((f"{len(one) - due} of {len(one)} right answers hold no number; the figures of numbers are over "
+                     "the others.",
+                     f"{len(one)} 条标准答案中有 {len(one) - due} 条不含数值；数值指标只针对其余样本。"))  # fmt: skip
+    for name in ("tuned", "base"):
+        unread = int(found[name].more[UNREAD].sum()) if name in found and NUMBERS in found[name].more else 0
+        english, chinese = model_name(name)
+        if unread:
+            said.append((f"{unread} of {due} answers of {english} hold no number where one is asked for; they count as "
+                         "wrong.",
+                         f"{due} 条应有数值的回答中，{chinese}有 {unread} 条没有给出数值，均按错误计算。"))  # fmt: skip
     return said
 
 

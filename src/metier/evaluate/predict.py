@@ -23,11 +23,12 @@ from metier.evaluate import frozen, probe, written
 from metier.evaluate.config import EvaluateConfig
 from metier.evaluate.floors import floor_names
 from metier.evaluate.floors.base import FloorData, FloorPrediction
-from metier.evaluate.items import ANSWERS, CLASSIFY, MULTI_LABEL, RANKING, SCORE, WRITTEN
+from metier.evaluate.items import ANSWERS, BITS, CLASSIFY, MULTI_LABEL, PREFERENCE, RANKING, SCORE, WRITTEN
 from metier.registry import lookup
 from metier.tables import SPANS, read, write, write_json
 from metier.train import bases
 from metier.train.config import TaskConfig, TrainConfig
+from metier.train.spending import Spending
 from metier.train.tasks import Span, profile
 from metier.train.tasks.base import short_texts, strings
 
@@ -47,10 +48,13 @@ PREDICTIONS = pa.schema(
         ("tokens", pa.int64()),  # hidden ones that the bits pay for
         ("margin", pa.float64()),  # chosen minus rejected answer: mean log-likelihood of a token
         ("raw_margin", pa.float64()),  # chosen minus rejected answer: log-likelihood
+        ("rotations", pa.list_(pa.string())),  # choose: what was written for each rotation of the options
+        ("option_bits", pa.list_(pa.float64())),  # choose: code length of each option, in the order of the data
         ("ranked", pa.list_(pa.int32())),  # rows of corpus.parquet, best first
     ]
 )
 CALIBRATED = (CLASSIFY, MULTI_LABEL, ANSWERS, SCORE)  # kinds whose confidence, or error, is set right on validation
+UNASKED = (BITS, PREFERENCE)  # kinds whose model only measures the test texts; in use it is asked something else
 FLOOR_TITLES = {
     "majority": "most frequent label",
     "mean": "mean of the training values",
@@ -63,6 +67,8 @@ FLOOR_TITLES = {
     "nearest": "the answer to the nearest training question",
     "ngram": "n-gram model (Kneser-Ney)",
     "longer": "always the longer answer",
+    "majority_letter": "most frequent letter",
+    "longest_option": "always the longest option",
     "bm25": "shared words (BM25)",
 }
 
@@ -97,7 +103,9 @@ def predict_all(
         console.say(f"  {title}: {len(ids):,} test items in {seconds(spent)}")
 
     start = time.monotonic()
-    decoded, encoded = tuned.predict(parts["test"], console)
+    spending = Spending(next(tuned.module.parameters()).device.type, train_config.energy_country)
+    decoded, encoded = replace(tuned, spending=spending).predict(parts["test"], console)
+    cost = spending.facts(len(ids)) if profile(task_config).kind not in UNASKED else {"missing": "unasked"}
     losses = encoded.loss_report()
     keep(
         "tuned",
@@ -123,7 +131,7 @@ def predict_all(
     if config.validation_items and profile(task_config).kind in CALIBRATED:
         write(_validation(tuned, parts["validation"], config.validation_items, console), out / "validation.parquet")
     lost = {f"test_{key}": losses[key] for key in ("windowed", "cut", "cut_tokens")}
-    return {"test": len(ids), "models": models, "criteria": promised, **lost}
+    return {"test": len(ids), "models": models, "criteria": promised, "cost": cost, **lost}
 
 
 def _validation(tuned: Any, rows: pa.Table, most: int, console: Console) -> pa.Table:
@@ -180,9 +188,9 @@ def answers_table(answers: dict[str, FloorPrediction], ids: list[str]) -> pa.Tab
             pa.array([None] * n if answer.spans is None else [[asdict(span) for span in row] for row in answer.spans],
                      PREDICTIONS.field("spans").type),
             *(pa.array([None] * n if column is None else list(column), PREDICTIONS.field(field).type)
-              for field, column in zip(written.STORED, (answer.texts, answer.finished, answer.bits, answer.bytes,
-                                                        answer.tokens, answer.margins, answer.raw_margins),
-                                       strict=True)),
+              for field, column in zip((*written.STORED, *written.CHOSEN), (
+                  answer.texts, answer.finished, answer.bits, answer.bytes, answer.tokens, answer.margins,
+                  answer.raw_margins, answer.rotations, answer.option_bits), strict=True)),
             pa.array([None] * n if answer.ranked is None else answer.ranked, PREDICTIONS.field("ranked").type),
         ], schema=PREDICTIONS))  # fmt: skip
     return pa.concat_tables(tables) if tables else PREDICTIONS.empty_table()

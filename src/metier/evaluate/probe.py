@@ -210,6 +210,7 @@ def as_prediction(decoded: Decoded) -> FloorPrediction:
         texts=decoded.texts or None, finished=decoded.finished or None, bits=decoded.bits or None,
         bytes=decoded.bytes or None, tokens=decoded.tokens or None,
         margins=decoded.margins or None, raw_margins=decoded.raw_margins or None,
+        rotations=decoded.rotations or None, option_bits=decoded.option_bits or None,
     )  # fmt: skip
 
 

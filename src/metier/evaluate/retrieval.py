@@ -10,6 +10,7 @@ Not covered: figures (metrics/ranking.py).
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from metier.tables import write, write_json
 from metier.train import bases
 from metier.train.bm25 import BLOCK, best
 from metier.train.config import TaskConfig, TrainConfig
+from metier.train.spending import Spending
 from metier.train.tasks.base import strings
 
 CORPUS = pa.schema([("id", pa.string()), ("text", pa.string()), ("split", pa.string())])
@@ -54,7 +56,8 @@ def rank_all(
 
     start = time.monotonic()
     tuned = model.load(trained.path / "model", train_config.device)
-    ranked, lost = ranked_by(tuned, queries, texts, console)
+    spending = Spending(next(tuned.module.parameters()).device.type, train_config.energy_country)
+    ranked, lost = ranked_by(tuned, queries, texts, console, spending)
     about = trained.summary["base"]["model"]
     keep("tuned", "tuned model", "tuned", start,
          FloorPrediction(ranked=ranked, how=f"{about}, {trained.summary['method']}"))  # fmt: skip
@@ -73,7 +76,7 @@ def rank_all(
     write(answers_table(answers, ids), out / "predictions.parquet")
     write_json([], out / "classes.json")
     write_json(models, out / "models.json")
-    return {"test": len(ids), "corpus": len(texts), "models": models,
+    return {"test": len(ids), "corpus": len(texts), "models": models, "cost": spending.facts(len(queries)),
             **{f"test_{key}": lost[key] for key in ("windowed", "cut", "cut_tokens")}}  # fmt: skip
 
 
@@ -87,14 +90,22 @@ def corpus(parts: dict[str, pa.Table], everything: bool) -> pa.Table:
 
 
 def ranked_by(
-    asked: Any, queries: list[str], passages: list[str], console: Console
+    asked: Any, queries: list[str], passages: list[str], console: Console, spending: Spending | None = None
 ) -> tuple[list[list[int]], dict[str, int]]:
-    """Places of passages for each query, best first, and what of the texts was not read."""
+    """Places of passages for each query, best first, and what of the texts was not read.
+
+    spending: counts the queries and their search; the vectors of the passages are made once, and cost no request.
+    """
     told = asked.task.config.embed
     vectors, lost = asked.vectors(passages, told.passage_prefix, console)
+    if spending is not None:
+        spending.begin()
+        asked = replace(asked, spending=spending)
     wanted, also = asked.vectors(queries, told.query_prefix, console)
     ranked: list[list[int]] = []
     for start in range(0, len(wanted), BLOCK):
         scores = np.nan_to_num(wanted[start : start + BLOCK] @ vectors.T, nan=-2.0)
         ranked += [found.tolist() for found in best(scores, KEPT)]
+    if spending is not None:
+        spending.end()
     return ranked, {name: lost[name] + also[name] for name in lost}

@@ -27,7 +27,7 @@ from metier.evaluate.config import EvaluateConfig
 from metier.evaluate.criteria import Criterion, check, decided_by, defaults, switched_on
 from metier.evaluate.items import ANSWERS, CLASSIFY, LABELLED, MULTI_LABEL, SPANS, Items
 from metier.evaluate.measure import Measured, figure_of, measure, multiple, pair_of
-from metier.evaluate.metrics import Metric, for_kind
+from metier.evaluate.metrics import Metric, for_kind, numbers
 from metier.evaluate.resample import units
 from metier.evaluate.verdict import Evidence, Key, decide, shortfalls, with_checks, with_parts
 from metier.tables import write, write_json
@@ -57,6 +57,7 @@ def evaluate(
         return _nothing(task, told, criteria, source, out)
     slices.check(criteria, rows, documents)
     found = load.same_classes({name: load.items(predictions.path, name, rows, kind, known) for name in described})
+    found = numbers.graded(found, rows, config.numbers)
     unit = units(rows.column("group").to_pylist())
     setting = Setting(unit, config.alpha, config.power, config.bootstrap, seed)
     measured = measure(found, [*metrics, *_class_metrics(criteria, found["tuned"])], setting)
@@ -72,8 +73,9 @@ def evaluate(
     verdict = decide(criteria, evidence, source, promised)
     counts = _cases(measured, rows, task, out, primary)
     warned = [*frozen.warning(promised), *shortfalls(evidence), *notes.split(found, unit, len(known)),
-              *notes.repeated(rows), *notes.unanswered(found), *notes.models(found, measured.values),
-              *warnings(checked)]  # fmt: skip
+              *notes.repeated(rows), *notes.unanswered(found),
+              *notes.numbers(found, any(one.metric.startswith("number_") for one in criteria)),
+              *notes.models(found, measured.values), *warnings(checked)]  # fmt: skip
     results = {
         "task": task.model_dump(mode="json"), "profile": {"kind": kind, "pipeline": told.pipeline},
         "primary": primary, "decided_by": {name: decided_by(primary, name) for name in blocks},

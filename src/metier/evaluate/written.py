@@ -12,8 +12,10 @@ import numpy as np
 import pyarrow as pa
 
 from metier.errors import UserError
+from metier.evaluate.choosing import OPTIONS, choice_items
 from metier.evaluate.items import (
     BITS,
+    CHOICE,
     FINISHED,
     GENERAL,
     HIDDEN,
@@ -26,13 +28,17 @@ from metier.evaluate.items import (
     Items,
     objects,
 )
+from metier.lettering import LETTERS, listed
 
 GOLD = {TEXT: "answer", BITS: "text", PREFERENCE: "chosen"}  # column of the examples
 STORED = ("written", "finished", "bits", "bytes", "tokens", "margin", "raw_margin")  # columns of the predictions
+CHOSEN = ("rotations", "option_bits")  # likewise, of the task choose
 
 
 def items(rows: pa.Table, answers: pa.Table, kind: str, model: str) -> Items:
     """rows: test examples. answers: what `model` gave for them, in their order, with the columns of STORED."""
+    if kind == CHOICE:
+        return choice_items(rows, answers, model)
     more: dict[str, Array] = {}
     gold = [text or "" for text in rows.column(GOLD[kind]).to_pylist()]
     written = answers.column("written")
@@ -65,11 +71,15 @@ def items(rows: pa.Table, answers: pa.Table, kind: str, model: str) -> Items:
 
 def asked(rows: pa.Table, kind: str) -> pa.Table:
     """The test examples with all that was asked in their column `text`: the question too, where there is one."""
-    if kind != TEXT:
+    if kind not in (TEXT, CHOICE):
         return rows
+    questions = rows.column("pair").to_pylist()
+    if kind == CHOICE:
+        options = rows.column("options").to_pylist()
+        questions = [listed(asked, own) for asked, own in zip(questions, options, strict=True)]
     texts = [
         "\n\n".join(part for part in pair if part)
-        for pair in zip(rows.column("text").to_pylist(), rows.column("pair").to_pylist(), strict=True)
+        for pair in zip(rows.column("text").to_pylist(), questions, strict=True)
     ]
     return rows.set_column(rows.schema.get_field_index("text"), "text", pa.array(texts, pa.string()))
 
@@ -79,6 +89,8 @@ def answer(items: Items, answers: Array, index: int) -> str:
     given: Any = answers[index]
     if items.kind == TEXT:
         return str(given)
+    if items.kind == CHOICE:
+        return f"{LETTERS[given]}. {items.more[OPTIONS][index][given]}" if given >= 0 else ""
     if items.kind == BITS:
         paid = float(items.more["bytes"][index])
         return "" if isinstance(given, str) else f"{given / paid:.3f}" if paid else "0"

@@ -37,6 +37,10 @@ def text_answers(flow: Flow) -> str:
     """Fill `text`, `pair` and `answer` of every row, or `messages` too where the task holds conversations."""
     if getattr(flow.profile, "conversation", False):
         return _conversations(flow)
+    if getattr(flow.profile, "kind", "") == "choice":
+        from metier.prepare.choices import choices
+
+        return choices(flow)
     systems = 0
     spread(flow)
 
@@ -193,6 +197,10 @@ def read_turns(metadata: Mapping[str, Any], text: str) -> list[Turn] | Refused:
             return Refused(NO_ANSWER, "neither a conversation nor an answer stands beside the text")
         asked = BETWEEN.join(part for part in (text, clean(str(metadata.get("pair") or ""))) if part)
         return [_turn(USER, asked), _turn(ASSISTANT, clean(str(metadata["answer"])))]
+    if "correct" in metadata:
+        from metier.prepare.choices import as_turns
+
+        return as_turns(metadata, text)
     answer = found.get("completion", found.get("answer"))
     if answer is None:
         return Refused(NO_ANSWER, "its shape has no answer: " + str(metadata.get("shape", "a text")))

@@ -97,7 +97,10 @@ def find_duplicates(flow: Flow) -> str:
 def question(row: Row) -> str:
     """Digest of what a row asks, where answers are texts: the same question on both sides of a split is a leak,
     whatever the answers; "" for other tasks."""
-    return digest("asked", fold(f"{row.pair}\n{row.text}")) if row.formed else ""
+    if not row.formed:
+        return ""
+    options = sorted(map(fold, row.columns.get("options", ())))  # "which of these is true?" asks with them
+    return digest("asked", fold(f"{row.pair}\n{row.text}"), *options)
 
 
 def _tie(flow: Flow, parent: list[int]) -> None:

@@ -35,8 +35,8 @@ SPLITS = (TRAIN, VALIDATION, TEST)
 
 
 # Of the metadata: copies of what a row's columns hold once it is formed.
-COPIES = frozenset({"answer", "chosen", "completion", "fields", "history", "input", "instruction", "messages", "pair",
-                    "prompt", "question", "rejected", "system", "tools"})  # fmt: skip
+COPIES = frozenset({"answer", "chosen", "completion", "fields", "history", "input", "instruction", "messages",
+                    "options", "pair", "prompt", "question", "rejected", "system", "tools"})  # fmt: skip
 
 
 class Row:
@@ -123,10 +123,13 @@ class Row:
     @property
     def compared(self) -> str:
         """What must be equal, or nearly so, for two rows to be duplicates: both texts of a pair; with its answers, in
-        no order, where they are texts."""
+        no order, where they are texts; with its options, where it has them."""
         if self.formed:
             columns = self.columns
-            answers = sorted(filter(None, (columns.get("chosen"), columns.get("rejected")))) or [columns["answer"]]
+            answers = sorted(filter(None, (columns.get("chosen"), columns.get("rejected")))) or [
+                columns["answer"],
+                *columns.get("options", ()),
+            ]
             return "\n".join(part for part in (self.pair, self.text, *answers) if part)
         return f"{self.pair}\n{self.text}" if self.pair else self.text
 

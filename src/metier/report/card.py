@@ -198,7 +198,8 @@ def _limits(facts: Mapping[str, Any], words: Words) -> tuple[str, str]:
 def _environment(facts: Mapping[str, Any], words: Words) -> tuple[str, str]:
     m = making.making(facts, words)
     lines = [f"- {name}: {value}" for name, value in m["machine"]]
-    lines += [f"- {words('cost.total')}: {m['cost']['total']}", f"- {words('cost.memory')}: {m['cost']['memory']}"]
+    rows = [(words("cost.total"), m["cost"]["total"]), *m["cost"]["training"], *m["cost"]["use"]]
+    lines += [f"- {name}: {_inline(value)}" for name, value in rows]
     lines.append("- " + ", ".join(f"{name} {value}" for name, value in m["packages"]))
     return words("card.environment"), "\n".join(lines)
 

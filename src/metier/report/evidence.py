@@ -53,6 +53,15 @@ METRICS = (
     "preference_accuracy",
     "preference_by_token",
     "preference_equal_length",
+    "number_match",
+    "number_f1",
+    "number_unparsable",
+    "choice_accuracy",
+    "choice_consistent",
+    "choice_published",
+    "choice_likelihood",
+    "choice_likelihood_per_byte",
+    "choice_unparsable",
 )
 MODELS = (
     "tuned",
@@ -70,6 +79,8 @@ MODELS = (
     "lead",
     "ngram",
     "longer",
+    "longest_option",
+    "majority_letter",
 )
 LETTERED = 20  # classes up to which the heat map carries names and counts
 CONFUSIONS = 10

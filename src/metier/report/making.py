@@ -1,6 +1,6 @@
 """How the model was made and how to make it again: learning curve, settings, cost, fingerprints, recipe.
 
-Not covered: prices and energy. Seconds, tokens and memory are measured; what they cost is the reader's to say.
+Not covered: tokens, energy and prices (costs.py).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from metier.report import charts
+from metier.report import charts, costs
 from metier.report.words import Words
 
 STAGES = ("collect", "prepare", "train", "predictions", "checks", "evaluate", "report")
@@ -83,10 +83,9 @@ def history(rows: Sequence[Mapping[str, Any]], words: Words) -> list[list[str]]:
 
 
 def cost(facts: Mapping[str, Any], words: Words) -> dict[str, Any]:
-    """Seconds for each stage as bars, tokens, steps and memory."""
+    """Seconds for each stage as bars; what training took, what a request will take."""
     seconds = facts.get("seconds") or {}
     total = sum(value for value in seconds.values() if value)
-    train = facts.get("train") or {}
     stages = []
     for name, value in _staged(seconds):
         share = {"value": (value or 0.0) / total if total else 0.0}
@@ -98,13 +97,11 @@ def cost(facts: Mapping[str, Any], words: Words) -> dict[str, Any]:
                 "bar": charts.bar(share, f"{label}: {words.seconds(value)}"),
             }
         )
-    memory = train.get("peak_memory_mb")
     return {
         "stages": stages,
         "total": words.seconds(total),
-        "tokens": words.count(train.get("tokens")),
-        "steps": words.count(train.get("steps")),
-        "memory": words("no_data") if memory is None else f"{memory:,.0f} MB",
+        "training": costs.training(facts, words),
+        "use": costs.use(facts, words),
     }
 
 

@@ -28,7 +28,7 @@ OPPONENTS = (
 )  # the order in which people ask
 SMALL_TEST = 200  # below it a 95 % interval of an accuracy of 0.9 is wider than +-4 points (normal approximation)
 FAR = 6.0  # an opponent so many times further off than the nearest is drawn as an arrow, or it would flatten the rest
-QUOTED = ("text", "preference")  # kinds whose answers are texts: cut, or hidden, as the texts are
+QUOTED = ("text", "preference", "choice")  # kinds whose answers are texts: cut, or hidden, as the texts are
 WRITTEN = (*QUOTED, "bits")
 CRITERION = {"yes": "yes", "no": "no"}
 

@@ -18,7 +18,7 @@ from markupsafe import Markup, escape
 
 import metier
 from metier.console import Console
-from metier.report import card, checks, data, evidence, making, opening
+from metier.report import card, checks, costs, data, evidence, making, opening
 from metier.report.config import ReportConfig
 from metier.report.dossier import dossier
 from metier.report.words import LANGUAGES, Words
@@ -81,6 +81,8 @@ def record(facts: Mapping[str, Any]) -> dict[str, Any]:
             "seconds": facts.get("seconds") or {},
             "tokens": train.get("tokens"),
             "peak_memory_mb": train.get("peak_memory_mb"),
+            "energy": train.get("energy"),
+            "request": costs.requests(facts),
             "machine": facts.get("environment"),
         },
         "command": facts.get("command"),

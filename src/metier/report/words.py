@@ -22,11 +22,13 @@ PERCENT = {"accuracy", "acc", "acc_norm", "macro_f1", "micro_f1", "ece", "precis
            "entity_precision",
            "entity_recall", "answer_f1", "answer_exact", "has_answer_f1", "no_answer_accuracy", "aupr",
            "precision_at_80_recall", "exact_match", "finished", "empty", "preference_accuracy", "preference_by_token",
-           "preference_equal_length", "ndcg_10", "mrr_10", "recall_1", "recall_10", "recall_100"}  # fmt: skip
+           "preference_equal_length", "ndcg_10", "mrr_10", "recall_1", "recall_10", "recall_100",
+           "number_match", "number_f1", "number_unparsable", "choice_accuracy", "choice_consistent", "choice_published",
+           "choice_unparsable", "choice_likelihood", "choice_likelihood_per_byte"}  # fmt: skip
 # Lower is better.
 LOWER = {"mae", "rmse", "ece", "brier", "bits_per_byte", "general_bits_per_byte", "bits_per_masked_token",
-         "pseudo_perplexity", "perplexity", "word_perplexity", "byte_perplexity", "brier_score",
-         "empty"}  # fmt: skip
+         "pseudo_perplexity", "perplexity", "word_perplexity", "byte_perplexity", "brier_score", "empty",
+         "number_unparsable", "choice_unparsable"}  # fmt: skip
 MINUS = "\u2212"
 
 

@@ -36,7 +36,7 @@ def write(
     tokenizer, network = model.encoder.tokenizer, model.module
     device = next(network.parameters()).device
     room = int(getattr(network.config, "max_position_embeddings", 0) or 10**9)
-    texts, finished = [""] * len(prompts), [False] * len(prompts)
+    texts, finished, spoken = [""] * len(prompts), [False] * len(prompts), [0] * len(prompts)
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
     with (
         console.progress("writing answers", len(prompts), "answers") as meter, torch.no_grad(),
@@ -61,6 +61,10 @@ def write(
                 answer = out[place, reads + skipped :].tolist()
                 end = next((at for at, token in enumerate(answer) if token in stops), None)
                 finished[index] = end is not None
+                spoken[index] = len(answer) if end is None else end + 1
                 texts[index] = tokenizer.decode(answer[:end], skip_special_tokens=True).strip()
             meter.advance(len(batch))
+    if model.spending is not None:
+        model.spending.read, model.spending.written = sum(map(len, prompts)), sum(spoken)
+        model.spending.end()
     return texts, finished

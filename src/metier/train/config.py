@@ -58,11 +58,22 @@ class MaskedConfig(Section):
     that no part of a word gives the rest away."""
 
 
+class ChoiceConfig(Section):
+    """The task `choose`: questions with options."""
+
+    answer: Literal["letter", "text"] = "letter"
+    """What is learned and written: the letter of the right option, or its words."""
+    order: Literal["drawn", "published"] = "drawn"
+    """In training: `drawn` moves the options of each row on by a number that its id gives, so that no letter is right
+    more often than another; `published` keeps the order of the data. Evaluation asks in all rotations either way."""
+
+
 class TaskConfig(Section):
     """What the model is asked to do. In a recipe `task: classify` is short for `task: {name: classify}`."""
 
     name: str = "classify"
-    """Name behind the door `task`: classify, score, tag, relate, extract, embed, generate, chat, pretrain or prefer."""
+    """Name behind the door `task`: classify, score, tag, relate, extract, embed, generate, choose, chat, pretrain or
+    prefer."""
     multi_label: bool = False
     """classify: any number of labels a text; the label column then holds several, see `label_separator`."""
     label_separator: str = "|"
@@ -84,12 +95,14 @@ class TaskConfig(Section):
     """extract: the longest answer that is given, in tokens; 30 is what BERT's own code uses on SQuAD. Clauses of
     contracts need some hundred."""
     instruction: str = ""
-    """generate: what is asked of every text. The user's turn is the instruction, the text, and the data's own question
-    where it has one, each a paragraph."""
+    """generate, choose: what is asked of every text. The user's turn is the instruction, the text, and the data's own
+    question where it has one, each a paragraph."""
     system: str = ""
-    """generate, chat: a system message before every conversation that has none."""
+    """generate, choose, chat: a system message before every conversation that has none."""
     max_new_tokens: int = Field(default=256, ge=1)
     """generate, chat: an answer is cut after so many tokens, and told as unfinished."""
+    choice: ChoiceConfig = ChoiceConfig()
+    """choose: what is written, and in which order options are learned."""
     preference: PreferenceConfig = PreferenceConfig()
     """prefer: the loss."""
     label_names: dict[str, str] = Field(default_factory=dict)
@@ -174,8 +187,11 @@ class TrainConfig(Section):
     """Peak learning rate. auto: the method's own, by the size of the base (see train/methods/)."""
     head_learning_rate: Positive | Literal["auto"] = "auto"
     """For the new head, which starts from nothing. auto: 10 times the learning rate."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """`muon`: matrices of the layers step along the orthogonalised momentum (Jordan et al. 2024), everything else by
+    AdamW, at one rate for both. For whole models that learn from random weights or from much text; method full only."""
     weight_decay: float = Field(default=0.01, ge=0)
-    """AdamW, on matrices only."""
+    """On matrices only, decoupled from the gradient."""
     warmup: float = Field(default=0.1, ge=0, lt=1)
     """Share of all steps in which the learning rate rises linearly; afterwards it falls linearly to 0."""
     decay: float = Field(default=1.0, ge=0, le=1)
@@ -226,6 +242,9 @@ class TrainConfig(Section):
     processes: int = execution(1, ge=1)
     """Processes that train together on this machine, each with its share of every batch: one for each GPU, or on
     processors of many cores. Sums are rounded in another order, and dropout draws other numbers."""
+    energy_country: str = execution("", pattern="^([A-Z]{3})?$")
+    """Where the machine stands (ISO 3166-1, three letters), for codecarbon: it then estimates the energy from the
+    processor's rated power where no counter can be read. Empty: energy is measured, or it is "not measured"."""
     threads: int = execution(0, ge=0)
     """Processor threads; 0: PyTorch's choice, or an equal share of the processors for each of several processes. Sums
     are rounded in another order with another number of threads, so bits repeat only for the same number; the meaning of

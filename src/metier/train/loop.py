@@ -1,8 +1,8 @@
 """The only training loop.
 
 Purpose: read top to bottom what happens to a model: epochs of token-budget batches, loss of each example weighted
-alike, clipped AdamW steps under a linear schedule, validation after every epoch, the best weights kept, a state from
-which a killed run goes on exactly. Device placement, mixed precision and distribution are Accelerate's.
+alike, clipped steps of AdamW or Muon under a linear schedule, validation after every epoch, the best weights kept, a
+state from which a killed run goes on exactly. Device placement, mixed precision and distribution are Accelerate's.
 Trade-off: no callbacks and no hooks; whoever needs another loop writes a task or a method, or changes this file.
 Not covered: what is learned (tasks/), which weights move (methods/), how texts become windows (encoding.py).
 """
@@ -26,6 +26,8 @@ from metier.errors import UserError
 from metier.train import checkpoint, joint, processes
 from metier.train.batching import batches_per_epoch, inference_batches, plan_epoch
 from metier.train.config import TrainConfig
+from metier.train.energy import Meter, graphics
+from metier.train.optimizers import make_optimizer
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,7 @@ class Progress:
     best_epoch: float = 0.0
     waiting: int = 0  # evaluations since the best one
     stopped: str = ""
+    energy: dict[str, Any] = field(default_factory=dict)  # as energy.py tells it
     history: list[dict[str, float]] = field(default_factory=list)
 
 
@@ -121,9 +124,10 @@ def fit(job: Job, folder: Path, console: Console) -> dict[str, Any]:
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _rates(job.total, config.warmup, config.decay))
     model, optimizer = accelerator.prepare(module, optimizer)
     progress, best = _resume(folder, module, optimizer, schedule, accelerator, console)
+    country = config.energy_country if accelerator.is_main_process else ""
+    spent = Meter(graphics(accelerator.device.type), country, progress.energy)
     clock = saved = time.monotonic()
-    with console.progress("training", job.total, "steps") as meter:
-        meter.advance(progress.step)
+    with spent, console.progress("training", job.total, "steps", progress.step) as meter:
         while (progress.step < job.total or progress.position) and not progress.stopped:
             model.train()
             if hasattr(job.task, "anew"):  # what is learned of each input is drawn again for each epoch
@@ -157,11 +161,11 @@ def fit(job: Job, folder: Path, console: Console) -> dict[str, Any]:
                 if config.validate_steps and progress.step % config.validate_steps == 0:
                     best = _validate(job, module, accelerator, progress, best, float(schedule.get_last_lr()[0]))
                 if due:
-                    clock = _tick(progress, clock)
+                    clock = _tick(progress, clock, spent.facts())
                     _save(folder, module, optimizer, schedule, progress, best, accelerator)
                     saved = time.monotonic()
             best = _end_of_epoch(job, module, accelerator, progress, best, float(schedule.get_last_lr()[0]))
-    _tick(progress, clock)
+    _tick(progress, clock, spent.stop())
     if best is not None:
         processes.put(best, module)
     if module is not job.module:  # it was sharded
@@ -208,6 +212,9 @@ def make_accelerator(config: TrainConfig) -> Any:
     precision = "bf16" if use_bf16(config) else "no"
     made = Accelerator(cpu=cpu, mixed_precision=precision, kwargs_handlers=[processes.ddp_settings()])
     processes.check(made)
+    if config.optimizer == "muon" and made.is_fsdp2:
+        raise UserError("muon needs whole matrices, and each process holds shards of them (FSDP)", "train.optimizer",
+                        "set it to adamw, or train without shards")  # fmt: skip
     return made
 
 
@@ -231,30 +238,6 @@ def use_bf16(config: TrainConfig) -> bool:
         return True
     asks = [getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")]
     return any(ask() for ask in asks if ask is not None)
-
-
-def make_optimizer(module: nn.Module, config: TrainConfig, rates: Rates) -> torch.optim.Optimizer:
-    """AdamW (fused): the head has its own rate; weight decay on matrices only."""
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for name, parameter in module.named_parameters():
-        if parameter.requires_grad:
-            groups.setdefault((is_head(name), parameter.ndim > 1), []).append(parameter)
-    return torch.optim.AdamW(
-        [
-            {
-                "params": parameters,
-                "lr": rates.head_learning_rate if head else rates.learning_rate,
-                "weight_decay": config.weight_decay if matrix else 0.0,
-            }
-            for (head, matrix), parameters in sorted(groups.items())
-        ],
-        fused=True,
-    )
-
-
-def is_head(name: str) -> bool:
-    """Whether a parameter belongs to the classification head (freshly drawn, not from the base)."""
-    return any(part in ("classifier", "score", "classification_head", "qa_outputs") for part in name.split("."))
 
 
 def reuse_memory() -> None:
@@ -349,9 +332,10 @@ def _note(progress: Progress) -> str:
     return text
 
 
-def _tick(progress: Progress, clock: float) -> float:
+def _tick(progress: Progress, clock: float, spent: dict[str, Any]) -> float:
     now = time.monotonic()
     progress.seconds += now - clock
+    progress.energy = spent
     return now
 
 
@@ -384,6 +368,6 @@ def _figures(progress: Progress, accelerator: Any) -> dict[str, Any]:
         "best_epoch": round(progress.best_epoch, 3), "stopped": progress.stopped or "end",
         "epochs": progress.history[-1]["epoch"] if progress.history else 0.0, "history": progress.history,
         "device": str(accelerator.device), "processes": accelerator.num_processes,
-        "empty_parts": progress.empty_parts,
+        "empty_parts": progress.empty_parts, "energy": progress.energy,
         "dtype": "bfloat16" if accelerator.mixed_precision == "bf16" else "float32",
     }  # fmt: skip

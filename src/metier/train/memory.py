@@ -170,6 +170,20 @@ def peak_mb() -> float | None:
     return round(peak / 1e6 if sys.platform == "darwin" else peak / 1e3, 1)
 
 
+def forget_peak() -> bool:
+    """Let `peak_mb` count from now on; False where the system cannot."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+        return True
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # proc(5): sets VmHWM back to what the process holds now
+    except OSError:
+        return False
+    return True
+
+
 def resident() -> int:
     """Bytes of memory that this process holds now (0 where the system does not say)."""
     return _status("VmRSS") or 0

@@ -22,6 +22,7 @@ from metier.tables import write_json
 from metier.train import bases
 from metier.train.config import TaskConfig
 from metier.train.encoding import Encoded, Encoder
+from metier.train.spending import Spending
 from metier.train.tasks.base import EXAMPLES, Decoded
 from metier.train.threads import choose_waiting
 
@@ -38,6 +39,7 @@ class TunedModel:
     encoder: Encoder
     limit: int
     bf16: bool
+    spending: Spending | None = None  # counts what answering costs, where somebody wants to know
 
     def predict(self, asked: Sequence[str] | pa.Table, console: Console | None = None) -> tuple[Decoded, Encoded]:
         """Predictions for texts, and how they were cut into windows (what was left out is counted there).
@@ -46,11 +48,17 @@ class TunedModel:
         """
         console = console or Console(quiet=True)
         table = asked if isinstance(asked, pa.Table) else pa.table({"text": pa.array(asked, pa.string())})
+        if self.spending is not None:
+            self.spending.begin()
         if self.task.rows == EXAMPLES:
             return self.task.answer(self, table, console)  # type: ignore[no-any-return]
         encoded = self.task.encode(self.encoder, table, console)
         with console.progress("predicting", table.num_rows, "texts") as meter:
-            return self.task.decode(self.logits(encoded, meter), encoded), encoded
+            decoded = self.task.decode(self.logits(encoded, meter), encoded)
+        if self.spending is not None:
+            self.spending.read = encoded.tokens
+            self.spending.end()
+        return decoded, encoded
 
     def vectors(
         self, texts: Sequence[str], prefix: str = "", console: Console | None = None
@@ -58,6 +66,8 @@ class TunedModel:
         """(n, C) float32 of length 1 as a NumPy array, for a task whose rows are vectors, and what was not read."""
         console = console or Console(quiet=True)
         encoded = self.task.encode_texts(self.encoder, texts, prefix, console)
+        if self.spending is not None:
+            self.spending.read = encoded.tokens
         with console.progress("embedding", len(texts), "texts") as meter:
             return self.logits(encoded, meter), encoded.loss_report()
 

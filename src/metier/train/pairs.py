@@ -17,7 +17,7 @@ from metier.train.config import TrainConfig
 # embeddings that were computed once.
 _NO_HEAD = ("`frozen` trains a new head only, and a model that writes has none to train",
             "set it to lora or qlora (few weights move) or full")  # fmt: skip
-REFUSED = {task: {"frozen": _NO_HEAD} for task in ("generate", "chat", "pretrain", "prefer")}
+REFUSED = {task: {"frozen": _NO_HEAD} for task in ("generate", "choose", "chat", "pretrain", "prefer")}
 PACKAGES = {"qlora": ("bitsandbytes", "qlora")}  # method -> import name of what it needs, and the extra that brings it
 UNMERGED = {"frozen": "its head stands on an unchanged base, and there is no adapter"}
 
@@ -31,6 +31,11 @@ def check(task: str, train: TrainConfig) -> None:
         raise UserError(
             f"a model of the method '{train.method}' cannot be merged: {UNMERGED[train.method]}", "train.save",
             "set it to adapter, or choose the method lora, qlora or full",
+        )  # fmt: skip
+    if train.optimizer == "muon" and train.method != "full":
+        raise UserError(
+            f"muon moves whole matrices of the base, and the method '{train.method}' does not", "train.optimizer",
+            "set train.method to full, or train.optimizer to adamw",
         )  # fmt: skip
     package, extra = PACKAGES.get(train.method, ("", ""))
     if package and importlib.util.find_spec(package) is None:

@@ -127,7 +127,7 @@ def _memory(config: TrainConfig, measured: Measured, counted: Counted, device: s
     sizes = memory.fixed(config.method, parameters, round(measured.trainable), counted.validated)
     items = [
         Item("weights", sizes["weights"], f"{parameters:,} parameters"),
-        Item("optimizer", sizes["optimizer"], "AdamW: two averages for each weight that moves"),
+        Item("optimizer", sizes["optimizer"], "AdamW: two averages for each weight that moves (Muon: one or two)"),
         Item("best weights", sizes["best"] if device == "cpu" else 0, "kept from validation"),
         Item("embeddings", counted.embeddings, "of all texts, computed once"),
     ]

@@ -2,13 +2,15 @@
 
 Purpose: a figure on texts that were learned is no figure. Against the training split the final examples are compared as
 `prepare.decontaminate` does: passages word for word, and near duplicates; this also holds where the data brought its
-own split. Against the base the order of the rows is asked (row_order.py).
+own split. Against the base the order of the rows is asked (row_order.py), and that of the options of a question
+(option_order.py).
 Trade-off: the comparison is made again here rather than read from prepare, so that what is judged is what was trained
 on. Not covered: paraphrases and translations; a base that met single rows and not the file.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -16,24 +18,28 @@ import numpy as np
 import pyarrow as pa
 
 from metier import tables
-from metier.evaluate import row_order
+from metier.evaluate import option_order, row_order
 from metier.evaluate.checks.base import Asked, Figure, Findings, Table, Told, quote
 from metier.evaluate.intervals import finite, proportions
-from metier.evaluate.items import BITS, SCORE, TEXT, right
+from metier.evaluate.items import BITS, CHOICE, SCORE, TEXT, right
 from metier.evaluate.wording import Both, hundred, number
 from metier.prepare.config import DecontaminateConfig, DedupConfig
 from metier.prepare.minhash import near_pairs
 from metier.prepare.overlaps import scan
 from metier.registry import register
 from metier.train.config import TaskConfig
-from metier.train.tasks.base import strings
+from metier.train.tasks.base import profile, strings
 
 OVERLAPS = pa.schema([("id", pa.string()), ("kind", pa.string()), ("share", pa.float64()), ("passage", pa.string()),
                       ("other_id", pa.string())])  # fmt: skip
 ORDER = pa.schema([("stretch", pa.int32()), ("rows", pa.int32()), ("gain", pa.float64())])
+OPTIONS = pa.schema([("id", pa.string()), ("orders", pa.int32()), ("wins", pa.int32()), ("gain", pa.float64())])
+LEFT = pa.schema([("reason", pa.string()), ("rows", pa.int64())])
 STATE = pa.schema([("state", pa.string())])
 LISTED, LONGEST = 20, 300  # shared passages in the report, characters of each
 SEEN = 0.01  # of the order test, below which the base counts as contaminated: one false alarm in a hundred runs
+TIE = 1e-4  # nats: float32 sums of a thousand tokens are no more exact
+FEWEST_QUESTIONS = 10  # below which the test over orders of options is not made
 FEWEST = 5  # stretches below which their order says nothing
 
 
@@ -41,14 +47,19 @@ class Contamination:
     """See the module."""
 
     title: Both = ("Contamination: was the test set seen before?", "污染：测试集此前是否被见过")
-    figures: Mapping[str, Literal["higher", "lower"]] = {"passages": "lower", "near": "lower", "order_p": "higher"}
+    figures: Mapping[str, Literal["higher", "lower"]] = {"passages": "lower", "near": "lower", "order_p": "higher",
+                                                         "options_p": "higher", "options_preferred": "lower",
+                                                         "options_gain": "lower"}  # fmt: skip
 
     def unfit(self, task: TaskConfig) -> Both | None:
         return None
 
     def ask(self, asked: Asked) -> Mapping[str, pa.Table]:
         order, state = _order(asked)
+        options, left = _options(asked)
         return {
+            "options": tables.table(options, OPTIONS),
+            "left": tables.table([{"reason": name, "rows": rows} for name, rows in sorted(left.items())], LEFT),
             "overlaps": tables.table(_overlaps(asked), OVERLAPS),
             "order": tables.table(order, ORDER),
             "state": tables.table([{"state": state}], STATE),
@@ -69,8 +80,15 @@ class Contamination:
         shown = [_clean(rows, told), _listed(rows)] if rows else []
         figure, sentence, seen = _order_words(stored["order"], stored["state"]["state"][0].as_py())
         warnings += [sentence] if seen else []
-        return Findings(self.title, {**figures, "order_p": figure}, [*said, sentence], warnings,
-                        [table for table in shown if table])  # fmt: skip
+        found = {**figures, "order_p": figure}
+        said.append(sentence)
+        if profile(told.task).kind == CHOICE and "options" in stored:
+            of_options, sentence, seen = _option_words(stored["options"], stored["left"])
+            found |= of_options
+            said.append(sentence)
+            warnings += [sentence] if seen else []
+            shown.append(_left_out(stored["left"]))
+        return Findings(self.title, found, said, warnings, [table for table in shown if table])
 
 
 register("check", "contamination")(Contamination())
@@ -121,6 +139,29 @@ def _order(asked: Asked) -> tuple[list[dict[str, Any]], str]:
                              settings, random, asked.console)  # fmt: skip
     return [{"stretch": place, "rows": len(some), "gain": float(gain)}
             for place, (some, gain) in enumerate(zip(found, gained, strict=True))], ""  # fmt: skip
+
+
+def _options(asked: Asked) -> tuple[list[dict[str, Any]], Counter[str]]:
+    """How often the published order of options is the likelier one under the base, by question; what was left out."""
+    from transformers import AutoConfig
+
+    from metier.train import language
+    from metier.train.network import load_tokenizer, loaded
+
+    config = loaded(AutoConfig, asked.base, "model")
+    rows = asked.parts["test"]
+    if profile(asked.task).kind != CHOICE or config.is_encoder_decoder or not language.writes(config):
+        return [], Counter()
+    settings = asked.config.contamination
+    found, left = option_order.questions(rows, settings, np.random.default_rng([asked.seed, 31]))
+    if not found:
+        return [], left
+    network = language.load(asked.base, None, 0)
+    network.to(next(asked.tuned.module.parameters()).device)
+    gained = option_order.gains(network, load_tokenizer(asked.base), rows, found, settings, asked.console)
+    ids = strings(rows["id"])
+    return [{"id": ids[one.row], "orders": len(ahead), "wins": int((ahead > TIE).sum()), "gain": float(ahead.mean())}
+            for one, ahead in zip(found, gained, strict=True)], left  # fmt: skip
 
 
 def _fields(given: Mapping[str, Any], section: Any) -> dict[str, Any]:
@@ -208,6 +249,53 @@ def _order_words(table: pa.Table, state: str) -> tuple[Figure, Both, bool]:
         f"on average (p = {number(p)}). {verdict[0]}",
         f"对基础模型而言，{n} 段相邻数据按原有顺序比打乱后的似然平均高 {gain} 奈特（p = {number(p)}）。{verdict[1]}",
     ), seen  # fmt: skip
+
+
+def _option_words(table: pa.Table, left: pa.Table) -> tuple[dict[str, Figure], Both, bool]:
+    """The figures of the test over orders of options, its sentence, and whether the base is found to know them."""
+    titles: dict[str, Both] = {
+        "options_p": ("p-value of: the base has not read these options in their order",
+                      "“基础模型未按原序读过这些选项”的 p 值"),
+        "options_preferred": ("Comparisons in which the published order of options is the likelier one",
+                              "原有选项顺序更可能的比较所占比例"),
+        "options_gain": ("Nats by which the published order of options is likelier",
+                         "原有选项顺序高出的对数似然（奈特）"),
+    }  # fmt: skip
+    better = Contamination.figures
+    n, out = table.num_rows, sum(left["rows"].to_pylist())
+    if n < FEWEST_QUESTIONS:
+        sentence = (f"Whether the base has seen the options in their order was not asked: {n} questions have options "
+                    f"whose order tells nothing by itself, and {FEWEST_QUESTIONS} are needed.",
+                    f"未检验基础模型是否按原有顺序见过选项：选项顺序本身不含信息的题目只有 {n} 道，至少需要 "
+                    f"{FEWEST_QUESTIONS} 道。")  # fmt: skip
+        return {name: Figure(title, None, better=better[name]) for name, title in titles.items()}, sentence, False
+    wins, orders = table["wins"].to_pylist(), table["orders"].to_pylist()
+    p, share, gain = option_order.exact_p(wins, orders), sum(wins) / sum(orders), float(table["gain"].to_numpy().mean())
+    values = {"options_p": p, "options_preferred": share, "options_gain": gain}
+    figures = {name: Figure(titles[name], value, n=n, better=better[name], percent=name == "options_preferred")
+               for name, value in values.items()}  # fmt: skip
+    seen = p < SEEN
+    verdict: Both = ("The base has very likely read these questions." if seen else
+                     "No sign that the base has read them.",
+                     "基础模型很可能读过这些题目。" if seen else "没有迹象表明基础模型读过这些题目。")  # fmt: skip
+    return figures, (
+        f"To the base, the published order of the options is likelier than another one in {hundred(share)} of 100 "
+        f"comparisons over {n} questions (50 by chance; by {number(gain)} nats on average; exact p = {number(p)}). "
+        f"{verdict[0]}" + (f" {out:,} questions were left out." if out else ""),
+        f"对基础模型而言，{n} 道题的每 100 次比较中，原有选项顺序有 {hundred(share)} 次更可能（偶然水平为 50；平均高 "
+        f"{number(gain)} 奈特；精确 p = {number(p)}）。{verdict[1]}"
+        + (f"另有 {out:,} 道题未参与检验。" if out else ""),
+    ), seen  # fmt: skip
+
+
+def _left_out(left: pa.Table) -> Table | None:
+    if not left.num_rows:
+        return None
+    heads: list[Both] = [("Questions left out of the test of options", "未参与选项检验的题目"), ("Because", "原因")]
+    cells: list[list[Any]] = [[row["rows"], option_order.REASONS[row["reason"]]] for row in left.to_pylist()]
+    return Table(
+        ("Questions whose order of options tells something by itself", "选项顺序本身含有信息的题目"), heads, cells
+    )
 
 
 def _unasked(state: str) -> Both:

@@ -23,7 +23,7 @@ import torch
 from metier.console import Console
 from metier.evaluate.explain.reading import Reading, frozen_features
 from metier.train.batching import inference_batches
-from metier.train.loop import is_head
+from metier.train.optimizers import is_head
 from metier.train.tasks.base import EXAMPLES, PARTS, TEXTS
 
 NEAREST = 50  # examples among which a model that writes is asked for influence

@@ -1,13 +1,13 @@
 """The floors: cheap models found by name behind the door `floor`."""
 
 from metier.evaluate.config import EvaluateConfig
-from metier.evaluate.floors import bm25, constant, dictionary, linear_tagger, ngram, sentence, tfidf, written
+from metier.evaluate.floors import bm25, choice, constant, dictionary, linear_tagger, ngram, sentence, tfidf, written
 from metier.evaluate.floors.base import Floor, FloorData, FloorPrediction
 from metier.train.config import TaskConfig
 from metier.train.tasks import profile
 
-__all__ = ["ONLY_WRITE", "Floor", "FloorData", "FloorPrediction", "bm25", "constant", "dictionary", "floor_names",
-           "linear_tagger", "model_names", "ngram", "sentence", "tfidf", "written"]  # fmt: skip
+__all__ = ["ONLY_WRITE", "Floor", "FloorData", "FloorPrediction", "bm25", "choice", "constant", "dictionary",
+           "floor_names", "linear_tagger", "model_names", "ngram", "sentence", "tfidf", "written"]  # fmt: skip
 
 
 ONLY_WRITE = ("lead", "nearest")  # floors that give an answer and no likelihoods

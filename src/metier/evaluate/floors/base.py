@@ -60,6 +60,8 @@ class FloorPrediction:
     tokens: Sequence[int] | None = None  # hidden ones that the bits pay for
     margins: Sequence[float] | None = None  # chosen minus rejected, a token
     raw_margins: Sequence[float] | None = None  # chosen minus rejected
+    rotations: list[list[str]] | None = None  # choose: what was written for each rotation of the options
+    option_bits: list[list[float]] | None = None  # choose: -log2 likelihood of each option
     how: str = ""
 
 

@@ -74,11 +74,10 @@ def base(facts: Facts, words: Words) -> list[str | Grid]:
 
 @_block
 def machine(facts: Facts, words: Words) -> list[str | Grid]:
-    """What it was trained on, and what that cost."""
+    """What it was trained on, what that cost, and what a request will."""
     m = making.making(facts, words)
-    rows = [*m["machine"], (words("cost.total"), m["cost"]["total"]), (words("cost.tokens"), m["cost"]["tokens"]),
-            (words("cost.steps"), m["cost"]["steps"]), (words("cost.memory"), m["cost"]["memory"])]  # fmt: skip
-    return [Grid([words("cost.facts"), words("settings.value")], rows)]
+    rows = [*m["machine"], (words("cost.total"), m["cost"]["total"]), *m["cost"]["training"], *m["cost"]["use"]]
+    return [Grid([words("cost.facts"), words("settings.value")], rows), words("cost.use_note")]
 
 
 @_block

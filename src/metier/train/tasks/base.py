@@ -52,6 +52,8 @@ class Decoded:
     )  # (n,) characters that `bits` pay for, if not all
     margins: list[float] = field(default_factory=list)  # (n,) prefer: chosen minus rejected, nats a token
     raw_margins: list[float] = field(default_factory=list)  # (n,) prefer: chosen minus rejected, nats
+    rotations: list[list[str]] = field(default_factory=list)  # (n,) choose: what is written for each rotation
+    option_bits: list[list[float]] = field(default_factory=list)  # (n,) choose: -log2 likelihood of each option
     vectors: np.ndarray | None = None  # (n, C) embed, of length 1
 
 
