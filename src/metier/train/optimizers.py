@@ -55,8 +55,9 @@ def make_optimizer(module: nn.Module, config: TrainConfig, rates: Rates) -> torc
 
 def _entries(module: nn.Module) -> set[nn.Parameter]:
     """Matrices that have a row for each token, place or kind of token: a step changes few of their rows."""
-    found = {part.weight for part in module.modules() if isinstance(part, nn.Embedding)}
-    outputs = [part.get_output_embeddings() for part in module.modules() if hasattr(part, "get_output_embeddings")]
+    models: list[Any] = [part for part in module.modules() if hasattr(part, "get_output_embeddings")]
+    outputs = [model.get_output_embeddings() for model in models]
+    found: set[nn.Parameter] = {part.weight for part in module.modules() if isinstance(part, nn.Embedding)}
     return found | {output.weight for output in outputs if output is not None}
 
 

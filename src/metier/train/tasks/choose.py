@@ -107,6 +107,6 @@ def _rows(examples: pa.Table) -> list[dict[str, Any]]:
     """The cells that a question is made of; `options` is [] for a row that has none."""
     names = [name for name in ("id", "text", "pair", "options", "answer", "instruction")
              if name in examples.column_names]  # fmt: skip
-    empty = {"id": "", "text": "", "pair": "", "options": [], "answer": None}
+    empty: dict[str, Any] = {"id": "", "text": "", "pair": "", "options": [], "answer": None}
     return [{**empty, **{name: cell for name, cell in row.items() if cell is not None}}
             for row in examples.select(names).to_pylist()]  # fmt: skip
