@@ -60,7 +60,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         told = {
             "name": method, "task": {"name": "generate", "max_new_tokens": WRITTEN},
             "collect": {"sources": [{"path": "data.jsonl", "columns": {"text": "text", "answer": "answer"}}]},
-            "train": {"base_model": str(folder / "base"), "method": method, "epochs": 2, "learning_rate": 0.01},
+            "train": {"base_model": str(folder / "base"), "method": method, "epochs": 40, "learning_rate": 0.01},
             "evaluate": {"floors": [], "accept": ["rouge_l > base"]},
         }  # fmt: skip
         recipe = parse(override(told, ()), method)
@@ -100,7 +100,7 @@ def ask(folder: Path, **models: tuple[str, str]) -> None:
     for name in ("PYTHONPATH", "OPENAI_API_KEY"):
         environment.pop(name, None)
     done = subprocess.run([PYTHON, "-c", MANY, json.dumps(calls)], env=environment, cwd=folder, capture_output=True,
-                          text=True, timeout=900, check=False)  # fmt: skip
+                          text=True, timeout=1800, check=False)  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
 
 
@@ -110,7 +110,7 @@ def agrees(log: Log, written: Log, folder: Path) -> None:
     asked = pa.table({"text": [one["question"] for one in ITEMS]})
     decoded, _ = tuned.predict(asked)
     assert [item.answer.strip() for item in written.items] == decoded.texts
-    assert any(decoded.texts), "something is written"
+    assert len(set(decoded.texts)) > 1, "not the same words for every question"
     bits = [tuned.task.measure(tuned, asked, [one["choices"][i].removesuffix(END) for one in ITEMS], QUIET)[0]
             for i in (0, 1)]  # fmt: skip
     ours = -np.log(2) * np.array(bits).T  # (items, choices), nats
