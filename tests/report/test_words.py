@@ -45,6 +45,17 @@ def test_steps_kinds_and_leaks_have_words():
     assert not missing - set(strings())
 
 
+def test_every_reason_of_a_reader_has_words():
+    """What can end a file or a row stands in the report in both languages, not as a code."""
+    from metier.collect.accounts import ACCOUNTS, ANY
+    from metier.registry import names
+
+    names("reader")  # imports them all
+    reasons = {reason for account in ACCOUNTS.values() for reason in account.refused} | set(ANY)
+    assert len(reasons) > 20
+    assert not {f"reason.{reason}" for reason in reasons} - set(strings())
+
+
 def test_no_string_is_left_over():
     code = "".join(path.read_text(encoding="utf-8") for path in FOLDER.rglob("*") if path.suffix in (".py", ".j2"))
     stems = set(re.findall(r"[\"'`]([a-z_]+)\.", code)) | {"kind", "kind_score"}

@@ -120,6 +120,8 @@ def settings(section: Mapping[str, Any], train: Mapping[str, Any], words: Words)
         if isinstance(value, Mapping):
             if name == section.get("method"):
                 rows += [(f"{name}.{key}", _written(inner)) for key, inner in value.items()]
+        elif name == "energy_country" and not value:
+            continue  # nobody asked for an estimate, and none was chosen
         elif value in (None, "", "auto"):
             taken = train.get("planned_epochs") if name == "epochs" else train.get(name)
             rows.append(
