@@ -11,10 +11,9 @@ from metier.evaluate import load, wording
 from metier.evaluate.compare import Setting
 from metier.evaluate.criteria import check, parse
 from metier.evaluate.items import Items, objects
-from metier.evaluate.measure import figure_of, measure
+from metier.evaluate.measure import figure_of, measure, multiple
 from metier.evaluate.metrics import value
 from metier.evaluate.resample import units
-from metier.evaluate.stage import _multiple
 from metier.registry import lookup
 from metier.train.config import TaskConfig
 
@@ -62,10 +61,10 @@ def test_a_multiple_of_the_base_is_resampled_with_it() -> None:
     metric = BY_PART[1]
     measured = measure(found, [metric], setting)
     one = parse("general_bits_per_byte <= base * 1.01")
-    row = _multiple(measured, metric, one, setting)
+    row = multiple(measured, metric, one, setting)
     assert row["difference"] == pytest.approx(-0.005 * measured.values["base", metric.name])
     assert row["high"] < 0 and one.holds(row["high"]), "half a percent more is allowed"
-    worse = _multiple(measured, metric, parse("general_bits_per_byte <= base * 1.004"), setting)
+    worse = multiple(measured, metric, parse("general_bits_per_byte <= base * 1.004"), setting)
     assert worse["low"] > 0 and not parse("general_bits_per_byte <= base * 1.004").holds(worse["low"])
     assert figure_of(metric, measured, "tuned", setting)["n"] == 100
 
