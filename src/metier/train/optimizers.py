@@ -1,8 +1,8 @@
 """What moves the weights: AdamW, or Muon for the matrices of the layers.
 
 Purpose: under Muon the momentum of a matrix is replaced by the nearest one whose singular values are all about 1, so
-that directions which gradients seldom show are learned as fast as the common ones. From random weights fewer tokens are
-needed for the same loss (benchmarks/optimizers.py). Embeddings, heads, biases and norms stay with AdamW.
+that directions which gradients seldom show are learned as fast as the common ones. benchmarks/optimizers.py holds it
+against AdamW from random weights. Embeddings, heads, biases and norms stay with AdamW.
 Sources: Jordan et al. 2024 (the iteration and its coefficients); Liu et al. 2025, "Muon is scalable for LLM training"
 (the size of a step, so that AdamW's rate and weight decay serve both).
 Trade-off: PyTorch's own `torch.optim.Muon` iterates in bfloat16, one matrix after the other, which takes longer than
