@@ -186,7 +186,7 @@ def test_every_row_is_accounted_for(copied: Path) -> None:
 
 def bare(value: Any) -> Any:
     """Without what no two runs share: durations, memory, and what is counted from them."""
-    unequal = {"peak_memory_mb", "requests_per_hour", "energy", "joules_of_1000", "price_of_1000"}
+    unequal = {"peak_memory_mb", "per_hour", "energy", "joules_of_1000", "price_of_1000"}
     if isinstance(value, dict):
         return {k: bare(v) for k, v in value.items() if not k.endswith("seconds") and k not in unequal}
     return [bare(item) for item in value] if isinstance(value, list) else value
