@@ -57,8 +57,8 @@ def _entries(module: nn.Module) -> set[nn.Parameter]:
     """Matrices that have a row for each token, place or kind of token: a step changes few of their rows."""
     models: list[Any] = [part for part in module.modules() if hasattr(part, "get_output_embeddings")]
     outputs = [model.get_output_embeddings() for model in models]
-    found: set[nn.Parameter] = {part.weight for part in module.modules() if isinstance(part, nn.Embedding)}
-    return found | {output.weight for output in outputs if output is not None}
+    entries = [part for part in module.modules() if isinstance(part, nn.Embedding)]
+    return {part.weight for part in (*entries, *outputs) if part is not None}  # type: ignore[misc]
 
 
 def is_head(name: str) -> bool:
