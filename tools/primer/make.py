@@ -3,7 +3,7 @@
 Purpose: the steps, each of which can be stopped and called again; `ship.py` then puts what they made into the package:
 
     metier prepare general/base                       # prints the folder of the examples
-    python tools/primer/make.py blank EXAMPLES WORK   # tokenizer, configuration, random weights
+    python tools/primer/make.py blank EXAMPLES WORK   # tokenizer, configuration, first weights
     python tools/primer/make.py held WORK LIST        # ids of the documents that it will never read
     python tools/primer/make.py read WORK             # the task `pretrain`; goes on until it is stopped
     python tools/primer/make.py settle WORK           # a copy learns a little longer while its rate falls to 0

@@ -33,7 +33,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Shown:
-    """headline: decision and its sentence. figures: (model, value) of the primary metric, best known first."""
+    """headline: decision and its sentence. figures: (model, value) of the primary metric."""
 
     headline: str
     metric: str
