@@ -51,12 +51,13 @@ def test_every_reason_of_a_reader_has_words():
     """What can end a file, a page of a place or a row stands in the report in both languages, not as a code."""
     import metier.collect.places
     from metier.collect.accounts import ACCOUNTS, ANY
+    from metier.collect.part import REASONS
     from metier.registry import names
 
     names("reader")  # imports them all
     for module in pkgutil.iter_modules(metier.collect.places.__path__):
         importlib.import_module(f"metier.collect.places.{module.name}")
-    reasons = {reason for account in ACCOUNTS.values() for reason in account.refused} | set(ANY)
+    reasons = {reason for account in ACCOUNTS.values() for reason in account.refused} | {*ANY, *REASONS}
     assert len(reasons) > 20
     assert not {f"reason.{reason}" for reason in reasons} - set(strings())
 
